@@ -1,0 +1,3 @@
+module slipway.local/http-echo
+
+go 1.26.0
