@@ -17,6 +17,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
+	"github.com/containerd/errdefs"
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -109,5 +110,9 @@ func (s *stores) committed(ctx context.Context) (map[string]string, error) {
 			return err
 		})
 	})
+	if errdefs.IsNotFound(err) {
+		// Nobody has made a snapshot yet.
+		return ids, nil
+	}
 	return ids, err
 }
