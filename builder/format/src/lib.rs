@@ -1,1 +1,12 @@
-//! Placeholder.
+//! Byte formats of Slipway's images, readers beside writers.
+//!
+//! Everything here turns bytes into types or types into bytes. Nothing opens a file, walks a
+//! directory or reads a clock: callers hand in readers, writers and facts. Malformed input is an
+//! error, never a panic. A machine uses [`erofs`] and [`verity`] to find its slot; the rest is
+//! for the builder and behind the feature `author`.
+
+pub mod digest;
+pub mod erofs;
+pub mod verity;
+
+pub use digest::Digest;
