@@ -7,6 +7,8 @@
 
 pub mod digest;
 pub mod erofs;
+#[cfg(feature = "author")]
+pub mod manifest;
 pub mod verity;
 
 pub use digest::Digest;
