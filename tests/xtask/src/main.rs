@@ -1,3 +1,45 @@
-//! Placeholder.
+//! Development tasks: `cargo xtask check | test | demo | bench`.
+//!
+//! `check` is what must hold before every commit, `test` is what CI runs, `demo` shows
+//! the whole road on this machine, `bench` measures it. A task is a file; what they run
+//! are the ordinary tools and the real `slipway`, so each can be typed by hand too.
 
-fn main() {}
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod check;
+mod demo;
+mod run;
+mod tally;
+mod test;
+mod tidy;
+
+/// Development tasks of Slipway.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Format, lints, tidy and unit tests: minutes, no machine boots
+    Check,
+    /// Everything CI runs: check, image builds, tests on booted machines
+    Test(test::Args),
+    /// From the lock file to a pod that answers, on four machines
+    Demo(demo::Args),
+    /// Measure
+    Bench(bench::Args),
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().task {
+        Task::Check => check::run().map(|tally| println!("{tally}")),
+        Task::Test(args) => test::run(&args),
+        Task::Demo(args) => demo::run(&args),
+        Task::Bench(args) => bench::run(&args),
+    }
+}

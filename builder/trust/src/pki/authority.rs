@@ -182,7 +182,7 @@ fn parameters(common_name: &str, organization: Option<&str>, validity: Validity)
     params
 }
 
-fn new_key() -> Result<KeyPair, PkiError> {
+pub(super) fn new_key() -> Result<KeyPair, PkiError> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
         .map_err(|source| PkiError::Make { doing: "making a key", source })
 }

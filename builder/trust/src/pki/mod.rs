@@ -46,3 +46,12 @@ pub enum PkiError {
         to: jiff::Timestamp,
     },
 }
+
+/// A new P-256 private key by itself, PKCS#8 PEM: for what is signed without certificates,
+/// such as Kubernetes' service account tokens.
+///
+/// # Errors
+/// [`PkiError::Make`] when there is no randomness.
+pub fn private_key() -> Result<String, PkiError> {
+    Ok(authority::new_key()?.serialize_pem())
+}

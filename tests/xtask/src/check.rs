@@ -1,0 +1,33 @@
+//! What must hold before every commit: format, lints, tidy, unit and format tests.
+//!
+//! CI runs exactly this before it boots anything. The order is from cheap to dear, so
+//! that a slip shows in seconds.
+
+use anyhow::{Result, bail};
+
+use crate::run::{cargo, loud, root, tee};
+use crate::tally::Tally;
+use crate::tidy;
+
+/// Runs the checks and counts the tests among them.
+///
+/// # Errors
+/// The first check that does not hold.
+pub fn run() -> Result<Tally> {
+    loud(&mut cargo(&["fmt", "--all", "--check"]))?;
+    tidy::run(&root())?;
+    loud(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
+    let mut tally = Tally::default();
+    let ok = tee(&mut cargo(&["test", "--quiet", "--no-fail-fast"]), |line| {
+        if let Some(counts) = Tally::read(line) {
+            tally += counts;
+        }
+    })?;
+    if !ok {
+        bail!("unit tests: {tally}");
+    }
+    if tally.passed == 0 {
+        bail!("unit tests: none was run");
+    }
+    Ok(tally)
+}

@@ -1,0 +1,82 @@
+//! Running other programs from the root of the checkout.
+//!
+//! Every program is announced, so that what a task did can be typed by hand. No policy
+//! lives here: a failed program is an error that names it.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The checkout that this xtask was built from.
+pub fn root() -> PathBuf {
+    let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    root.pop();
+    root.pop();
+    root
+}
+
+/// A command in the root of the checkout.
+pub fn command<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(program);
+    command.args(args).current_dir(root());
+    command
+}
+
+/// `cargo` with `args`.
+pub fn cargo(args: &[&str]) -> Command {
+    command(option_env!("CARGO").unwrap_or("cargo"), args)
+}
+
+/// The real command line, built first if need be.
+pub fn slipway(args: &[&str]) -> Result<Command> {
+    loud(&mut cargo(&["build", "--quiet", "--package", "slipway"]))?;
+    Ok(command(&slipway_path().to_string_lossy(), args))
+}
+
+/// Where [`slipway`] lies once built.
+pub fn slipway_path() -> PathBuf {
+    target_dir().join("debug/slipway")
+}
+
+/// cargo's target directory for this checkout.
+pub fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+fn announce(command: &Command) {
+    let args: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
+    eprintln!("xtask: {} {}", PathBuf::from(command.get_program()).file_name().unwrap_or_default().display(), args.join(" "));
+}
+
+/// Runs `command` with its output on ours.
+///
+/// # Errors
+/// When it can't be started or ends with anything but 0.
+pub fn loud(command: &mut Command) -> Result<()> {
+    announce(command);
+    let status = command.status().with_context(|| format!("starting {}", command.get_program().display()))?;
+    if !status.success() {
+        bail!("{} ended with {status}", command.get_program().display());
+    }
+    Ok(())
+}
+
+/// Runs `command`, shows its standard output and gives it back line by line, with whether it succeeded.
+///
+/// # Errors
+/// When it can't be started or its output can't be read.
+pub fn tee(command: &mut Command, mut line: impl FnMut(&str)) -> Result<bool> {
+    announce(command);
+    let name = command.get_program().display().to_string();
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("starting {name}"))?;
+    let stdout = child.stdout.take().with_context(|| format!("reading the output of {name}"))?;
+    for text in BufReader::new(stdout).lines() {
+        let text = text.with_context(|| format!("reading the output of {name}"))?;
+        println!("{text}");
+        line(&text);
+    }
+    Ok(child.wait().with_context(|| format!("waiting for {name}"))?.success())
+}

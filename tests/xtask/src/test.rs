@@ -1,0 +1,88 @@
+//! What CI runs: check, image builds, and promises checked on booted machines.
+//!
+//! Ends with one line of counts, `slipway: N passed, N failed, N skipped`, that a person
+//! and a machine can read. A build that fails is a failed run, never a skipped test.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::run::{cargo, loud, slipway, slipway_path, tee};
+use crate::tally::Tally;
+use crate::check;
+
+/// The roles every run builds.
+pub const ROLES: [&str; 4] = ["lb", "etcd", "control-plane", "worker"];
+
+/// Everything CI runs.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Skip what `cargo xtask check` does
+    #[arg(long)]
+    no_check: bool,
+    /// Run only tests on booted machines whose name contains this
+    filter: Option<String>,
+    /// What boots the machines
+    #[arg(long, value_enum, default_value_t)]
+    driver: Driver,
+}
+
+/// What boots machines.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub enum Driver {
+    /// User-mode Linux: no KVM needed
+    #[default]
+    Uml,
+    /// QEMU: KVM where it works, emulation otherwise
+    Qemu,
+}
+
+impl Driver {
+    /// The word that `slipway lab up --driver` takes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Driver::Uml => "uml",
+            Driver::Qemu => "qemu",
+        }
+    }
+}
+
+/// Runs everything.
+///
+/// # Errors
+/// When anything failed; the counts are printed in any case.
+pub fn run(args: &Args) -> Result<()> {
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    if !args.no_check {
+        tally += check::run()?;
+    }
+    build_images(&[])?;
+    let mut e2e = cargo(&["test", "--package", "e2e", "--", "--test-threads=1"]);
+    e2e.args(&args.filter).env("SLIPWAY", slipway_path()).env("SLIPWAY_DRIVER", args.driver.as_str());
+    let ok = tee(&mut e2e, |line| {
+        if let Some(counts) = Tally::read(line) {
+            tally += counts;
+        }
+    })?;
+    println!("took {} min", started.elapsed().as_secs().div_ceil(60));
+    println!("slipway: {tally}");
+    if !ok || tally.failed > 0 {
+        bail!("tests failed");
+    }
+    Ok(())
+}
+
+/// Fetches and builds every role's image and the tools that the lab needs.
+///
+/// # Errors
+/// When the fetch or the build fails; `slipway` has then said why.
+pub fn build_images(more: &[&str]) -> Result<()> {
+    loud(&mut slipway(&["keys", "new", "--if-absent"])?)?;
+    loud(&mut slipway(&["fetch"])?)?;
+    let mut args = vec!["build"];
+    args.extend(ROLES);
+    args.extend(more);
+    loud(&mut slipway(&args)?)
+}
