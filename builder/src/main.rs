@@ -1,3 +1,22 @@
-//! Placeholder.
+//! `slipway`: builds the images of Kubernetes machines, boots them in a lab, operates them.
+//!
+//! This file turns the command line into one call of a verb in `cmd`, sets up logging on stderr
+//! and prints the error chain. Everything else is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use slipway::cmd::Cli;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context = cli.context();
+    context.start_logging();
+    match cli.run(&context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            context.report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
