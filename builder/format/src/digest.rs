@@ -4,6 +4,7 @@
 //! a digest has one spelling, so texts that hold digests can be compared as texts.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
@@ -28,6 +29,27 @@ impl Digest {
     #[must_use]
     pub fn salted(salt: &[u8], bytes: &[u8]) -> Self {
         Self(Sha256::new().chain_update(salt).chain_update(bytes).finalize().into())
+    }
+
+    /// The digest of everything that `from` yields, and how many bytes those were.
+    ///
+    /// # Errors
+    /// Those of `from`.
+    pub fn of_reader(from: &mut impl Read) -> io::Result<(Self, u64)> {
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 256 * 1024];
+        let mut total = 0_u64;
+        loop {
+            match from.read(&mut buffer) {
+                Ok(0) => return Ok((Self(hash.finalize().into()), total)),
+                Ok(len) => {
+                    hash.update(buffer.get(..len).unwrap_or_default());
+                    total = total.saturating_add(len as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The digest that these bytes are.

@@ -5,10 +5,16 @@
 //! error, never a panic. A machine uses [`erofs`] and [`verity`] to find its slot; the rest is
 //! for the builder and behind the feature `author`.
 
+#[cfg(feature = "author")]
+pub mod contents;
+#[cfg(feature = "author")]
+pub mod cpio;
 pub mod digest;
 pub mod erofs;
 #[cfg(feature = "author")]
 pub mod manifest;
+#[cfg(feature = "author")]
+pub mod tar;
 pub mod verity;
 
 pub use digest::Digest;

@@ -184,9 +184,15 @@ mod tests {
         let link = manifest(&[("/bin", Node::symlink("usr/bin"))]);
         let below = manifest(&[("/bin/sh", file(b"sh"))]);
         let error = merge(&[("skeleton", link.clone()), ("shell", below.clone())]).unwrap_err();
-        assert_eq!(error.to_string(), "components skeleton and shell both have /bin, the second as a directory");
+        assert_eq!(
+            error.to_string(),
+            "components skeleton and shell both have /bin, the second as a directory"
+        );
         let error = merge(&[("shell", below), ("skeleton", link)]).unwrap_err();
-        assert_eq!(error.to_string(), "components shell and skeleton both have /bin, the first as a directory");
+        assert_eq!(
+            error.to_string(),
+            "components shell and skeleton both have /bin, the first as a directory"
+        );
     }
 
     #[test]
