@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use machine_config::ServiceSpec;
+use machine_config::service::ServiceSpec;
 use serde::Deserialize;
 
 use super::{Component, ComponentName, ProfileError, parse, read};

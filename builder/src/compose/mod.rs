@@ -1,0 +1,1 @@
+//! Compose: the components of a role to one root file system.

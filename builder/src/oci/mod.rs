@@ -1,0 +1,1 @@
+//! OCI pod images from components.

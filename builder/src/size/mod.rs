@@ -1,0 +1,1 @@
+//! Size report and budget of a role.
