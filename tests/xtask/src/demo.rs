@@ -40,7 +40,10 @@ pub fn run(args: &Args) -> Result<()> {
     let took = power_on.elapsed();
     loud(&mut slipway(&["lab", "timeline", &lab])?)?;
     if let Ok(answer) = &outcome {
-        println!("the pod answered through its Service, {:.1} s after power-on: {answer}", took.as_secs_f64());
+        println!(
+            "the pod answered through its Service, {:.1} s after power-on: {answer}",
+            took.as_secs_f64()
+        );
     }
     if args.keep {
         println!("the lab {lab} is left running: slipway lab status {lab}");
@@ -57,7 +60,15 @@ fn pod_answers(lab: &str) -> Result<String> {
     let deadline = Instant::now() + ANSWER_WITHIN;
     loop {
         let output = slipway(&[
-            "lab", "kubectl", lab, "--", "exec", "deploy/echo", "--", "/http-echo", "get",
+            "lab",
+            "kubectl",
+            lab,
+            "--",
+            "exec",
+            "deploy/echo",
+            "--",
+            "/http-echo",
+            "get",
             "http://echo.default.svc.cluster.local/",
         ])?
         .stderr(Stdio::piped())

@@ -48,7 +48,11 @@ pub fn target_dir() -> PathBuf {
 
 fn announce(command: &Command) {
     let args: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
-    eprintln!("xtask: {} {}", PathBuf::from(command.get_program()).file_name().unwrap_or_default().display(), args.join(" "));
+    eprintln!(
+        "xtask: {} {}",
+        PathBuf::from(command.get_program()).file_name().unwrap_or_default().display(),
+        args.join(" ")
+    );
 }
 
 /// Runs `command` with its output on ours.

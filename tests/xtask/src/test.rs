@@ -8,9 +8,9 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
+use crate::check;
 use crate::run::{cargo, loud, slipway, slipway_path, tee};
 use crate::tally::Tally;
-use crate::check;
 
 /// The roles every run builds.
 pub const ROLES: [&str; 4] = ["lb", "etcd", "control-plane", "worker"];

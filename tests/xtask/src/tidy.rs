@@ -62,7 +62,8 @@ pub fn run(root: &Path) -> Result<()> {
     }
     for (name, _) in EDGES {
         if !names.contains(name) {
-            complaints.push(format!("tidy: package {name} is in the table of edges, but not in the checkout"));
+            complaints
+                .push(format!("tidy: package {name} is in the table of edges, but not in the checkout"));
         }
     }
     if !complaints.is_empty() {
@@ -76,22 +77,31 @@ fn source(path: &str, text: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     let doc = text.lines().take_while(|line| line.starts_with("//!")).count();
     if !(3..=12).contains(&doc) {
-        complaints.push(format!("{path}: module doc of {doc} lines: say in 3 to 8 what lives here and what does not"));
+        complaints.push(format!(
+            "{path}: module doc of {doc} lines: say in 3 to 8 what lives here and what does not"
+        ));
     }
     let may_be_unsafe = UNSAFE_HOMES.iter().any(|home| path.starts_with(home));
     for (n, line) in text.lines().enumerate() {
         let code = line.split("//").next().unwrap_or("");
         let words: Vec<&str> = code.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
         let marked = words.contains(&"allow") && words.contains(&"unsafe_code");
-        let is_block = words.contains(&"unsafe") && (code.contains('{') || words.contains(&"fn") || words.contains(&"impl"));
+        let is_block = words.contains(&"unsafe")
+            && (code.contains('{') || words.contains(&"fn") || words.contains(&"impl"));
         if !may_be_unsafe && !code.contains('"') && (is_block || marked) {
-            complaints.push(format!("{path}:{}: unsafe code belongs into {}", n + 1, UNSAFE_HOMES.join(" or ")));
+            complaints.push(format!(
+                "{path}:{}: unsafe code belongs into {}",
+                n + 1,
+                UNSAFE_HOMES.join(" or ")
+            ));
         }
     }
     let lines = text.split("#[cfg(test)]\nmod tests").next().unwrap_or("").lines().count();
     let reason = text.lines().take(12).any(|line| line.contains("Long because"));
     if lines > LINES_WITHOUT_A_REASON && !reason {
-        complaints.push(format!("{path}: {lines} lines without tests: split it, or say \"Long because …\" in its module doc"));
+        complaints.push(format!(
+            "{path}: {lines} lines without tests: split it, or say \"Long because …\" in its module doc"
+        ));
     }
     complaints
 }
@@ -116,7 +126,8 @@ fn manifest(path: &str, text: &str) -> Result<(String, Vec<String>)> {
                 complaints.push(format!("{path}: {name} must not depend on {dependency}"));
             }
             if KERNEL_CRATES.contains(&dependency.as_str()) && matches!(name.as_str(), "init" | "pause") {
-                complaints.push(format!("{path}: {name} talks to the kernel through node-sys, not {dependency}"));
+                complaints
+                    .push(format!("{path}: {name} talks to the kernel through node-sys, not {dependency}"));
             }
         }
     }
@@ -174,7 +185,8 @@ mod tests {
 
     #[test]
     fn an_edge_against_the_design_is_found() {
-        let text = "[package]\nname = \"init\"\n[dependencies]\nslipway.workspace = true\nnix.workspace = true\n";
+        let text =
+            "[package]\nname = \"init\"\n[dependencies]\nslipway.workspace = true\nnix.workspace = true\n";
         let (_, complaints) = manifest("init/Cargo.toml", text).unwrap();
         assert_eq!(complaints.len(), 2);
     }
