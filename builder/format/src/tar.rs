@@ -12,6 +12,8 @@ use crate::manifest::{ImagePath, Kind, Manifest, Node};
 
 /// Writes `manifest` with its `contents`; every node gets the time `mtime` (seconds since 1970).
 ///
+/// The root directory comes first as `./`: mkfs.erofs would otherwise give it to whoever runs it.
+///
 /// # Errors
 /// [`ArchiveError`] when contents are missing or not what the manifest says, or writing fails.
 pub fn write(
@@ -22,10 +24,6 @@ pub fn write(
 ) -> Result<(), ArchiveError> {
     let mut builder = Builder::new(to);
     for (path, node) in manifest.iter() {
-        // Most unpackers make the root directory themselves; with the default mode it says nothing.
-        if path.is_root() && *node == Node::directory(0o755) {
-            continue;
-        }
         add(&mut builder, contents, mtime, path, node)
             .map_err(|source| ArchiveError::Io { path: path.clone(), source })?;
     }
@@ -160,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_directory_is_written_when_it_is_not_the_usual_one() {
+    fn the_root_directory_is_an_entry_too() {
         let mut manifest = Manifest::new();
         manifest.insert(ImagePath::root(), Node::directory(0o700)).unwrap();
         let mut stream = Vec::new();
