@@ -5,12 +5,14 @@
 //! under a driver says so and is not counted as passed.
 
 mod cluster;
+mod refusals;
 
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = Vec::new();
+    trials.extend(refusals::trials());
     trials.extend(cluster::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     cluster::take_down();

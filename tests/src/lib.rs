@@ -6,4 +6,5 @@
 
 pub mod cli;
 pub mod cluster;
+pub mod machine;
 pub mod wait;
