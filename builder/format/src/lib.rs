@@ -14,6 +14,8 @@ pub mod erofs;
 #[cfg(feature = "author")]
 pub mod manifest;
 #[cfg(feature = "author")]
+pub mod oci;
+#[cfg(feature = "author")]
 pub mod tar;
 pub mod verity;
 

@@ -1,7 +1,7 @@
 //! Several manifests to one, with whose each node is.
 //!
-//! Directories may be in many; everything else belongs to exactly one. Two that disagree are an
-//! error that names both, even where the bytes are equal: which of them would be updated?
+//! Directories may be in many, and so may equal files and links: two programs out of Debian bring
+//! the same C library. Two that disagree are an error that names both.
 
 use std::collections::BTreeMap;
 
@@ -78,7 +78,7 @@ impl Merged {
     pub fn add_node(&mut self, owner: &str, path: &ImagePath, node: &Node) -> Result<(), Conflict> {
         let plain = Node::directory(0o755);
         if let Some(found) = self.manifest.get(path) {
-            if node.is_directory() && (found == node || (found.is_directory() && *node == plain)) {
+            if found == node || (found.is_directory() && *node == plain) {
                 return Ok(());
             }
             if !(node.is_directory() && *found == plain) {
@@ -118,14 +118,13 @@ impl Merged {
 
     fn both(&self, owner: &str, path: &ImagePath, found: &Node, node: &Node) -> Conflict {
         let detail = match (found.is_directory(), node.is_directory()) {
-            (true, true) => format!(
+            (true, false) => ", the first as a directory".to_owned(),
+            (false, true) => ", the second as a directory".to_owned(),
+            _ if found.kind == node.kind => format!(
                 ", with mode {:04o} of {}:{} and {:04o} of {}:{}",
                 found.mode, found.uid, found.gid, node.mode, node.uid, node.gid
             ),
-            (true, false) => ", the first as a directory".to_owned(),
-            (false, true) => ", the second as a directory".to_owned(),
-            (false, false) if found == node => ", with the same contents".to_owned(),
-            (false, false) => String::new(),
+            _ => ", with different contents".to_owned(),
         };
         Conflict::Both {
             first: self.owner(path).unwrap_or("of the root directory").to_owned(),
@@ -176,7 +175,28 @@ mod tests {
             ("one", manifest(&[("/usr/bin/a", file(b"a"))])),
             ("two", manifest(&[("/usr/bin/a", file(b"b"))])),
         ]);
-        assert_eq!(same.unwrap_err().to_string(), "components one and two both have /usr/bin/a");
+        assert_eq!(
+            same.unwrap_err().to_string(),
+            "components one and two both have /usr/bin/a, with different contents"
+        );
+    }
+
+    #[test]
+    fn a_library_that_two_components_bring_alike_is_the_first_one_s() {
+        let libc = manifest(&[("/usr/lib/libc.so.6", file(b"libc"))]);
+        let merged = merge(&[("haproxy", libc.clone()), ("nftables", libc)]).unwrap();
+        assert_eq!(merged.owner(&"/usr/lib/libc.so.6".parse().unwrap()), Some("haproxy"));
+    }
+
+    #[test]
+    fn equal_contents_with_other_modes_are_a_conflict() {
+        let one = manifest(&[("/a", file(b"a"))]);
+        let two = manifest(&[("/a", Node { mode: 0o600, ..file(b"a") })]);
+        let error = merge(&[("one", one), ("two", two)]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "components one and two both have /a, with mode 0644 of 0:0 and 0600 of 0:0"
+        );
     }
 
     #[test]
