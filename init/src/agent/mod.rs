@@ -23,6 +23,7 @@ pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 /// The agents by name: a line for each.
 fn find(name: &str) -> Option<fn() -> Outcome> {
     match name {
+        "config" => Some(|| Ok(config::run()?)),
         _ => None,
     }
 }

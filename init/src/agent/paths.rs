@@ -1,0 +1,37 @@
+//! Where the agents read and write: the one list of it.
+//!
+//! The service specs in profiles/services name some of these too; what is on tmpfs is
+//! below /run, what survives a reboot below /state, what services fill below /var.
+
+/// The image's trusted config-signing keys, one `.pub` file each.
+pub const TRUSTED_KEYS: &str = "/usr/share/slipway/trusted-keys";
+/// What the image says of itself.
+pub const IMAGE: &str = "/usr/share/slipway/image.toml";
+
+/// The config agent's directory.
+pub const CONFIG_STATE: &str = "/state/config";
+/// Whom the machine is bound to, and the highest serial it has accepted.
+pub const BINDING: &str = "/state/config/binding.toml";
+/// The config that was accepted last, as it arrived.
+pub const ACCEPTED: &str = "/state/config/accepted.slipway";
+/// Certificates and keys that outlive a reboot.
+pub const KEPT_PKI: &str = "/state/pki";
+/// The kubelet's identity.
+pub const KUBELET_STATE: &str = "/state/kubelet";
+/// Exists once this machine has been an etcd member.
+pub const ETCD_MEMBER: &str = "/state/etcd-member";
+/// etcd's data.
+pub const ETCD_DATA: &str = "/var/lib/etcd";
+
+/// The accepted config's payload.
+pub const MACHINE: &str = "/run/slipway/machine.toml";
+/// Files that /etc points to.
+pub const ETC: &str = "/run/slipway/etc";
+/// SNTP servers of the DHCP lease, one per line.
+pub const LEASED_TIME_SERVERS: &str = "/run/slipway/time-servers";
+/// One argument per line for each service.
+pub const ARGS: &str = "/run/slipway/args";
+/// Certificates and keys as services read them.
+pub const PKI: &str = "/run/slipway/pki";
+/// Configuration of Kubernetes' parts.
+pub const KUBERNETES: &str = "/run/kubernetes";
