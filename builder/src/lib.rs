@@ -23,3 +23,4 @@ pub mod sandbox;
 pub mod sbom;
 pub mod size;
 pub mod store;
+mod sys;

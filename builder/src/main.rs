@@ -9,6 +9,10 @@ use clap::Parser;
 use slipway::cmd::Cli;
 
 fn main() -> ExitCode {
+    // Build steps run in a sandbox whose first processes are this program again.
+    if let Some(code) = slipway::sandbox::entry::entered() {
+        return code;
+    }
     let cli = Cli::parse();
     let context = cli.context();
     context.start_logging();
