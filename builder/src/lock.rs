@@ -184,7 +184,9 @@ impl Lock {
     pub fn load(path: &Path) -> Result<Self, LockError> {
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(path, &text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(LockError::None(path.to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(LockError::None(path.to_owned()))
+            }
             Err(source) => Err(LockError::Io { action: "reading", path: path.to_owned(), source }),
         }
     }
@@ -256,7 +258,8 @@ impl Lock {
     pub fn component_packages(&self, component: &Component) -> Result<Vec<&LockedPackage>, LockError> {
         let Some(inputs) = component_inputs(component)? else { return Ok(Vec::new()) };
         let stale = || LockError::Stale(format!("component {}", component.name));
-        let set = self.components.get(&component.name).filter(|set| set.inputs == inputs).ok_or_else(stale)?;
+        let set =
+            self.components.get(&component.name).filter(|set| set.inputs == inputs).ok_or_else(stale)?;
         set.packages.iter().map(|id| self.package(id)).collect()
     }
 
@@ -300,8 +303,11 @@ pub fn component_inputs(component: &Component) -> Result<Option<Digest>, LockErr
             let mut key = KeyHasher::new("lock go 1");
             for file in ["go.mod", "go.sum"] {
                 let path = component.directory.join(&go.module).join(file);
-                let text = std::fs::read(&path)
-                    .map_err(|source| LockError::Io { action: "reading", path: path.clone(), source })?;
+                let text = std::fs::read(&path).map_err(|source| LockError::Io {
+                    action: "reading",
+                    path: path.clone(),
+                    source,
+                })?;
                 key = key.field(file, text);
             }
             key

@@ -170,8 +170,7 @@ mod tests {
 
     #[test]
     fn a_role_that_names_an_unknown_component_is_refused() {
-        let files =
-            BTreeMap::from([file("a", "description = ''\ncomponents = ['nothing']\nbudget-mib = 1")]);
+        let files = BTreeMap::from([file("a", "description = ''\ncomponents = ['nothing']\nbudget-mib = 1")]);
         assert!(resolve(&files, &BTreeMap::new(), &BTreeMap::new()).is_err());
     }
 }

@@ -64,8 +64,10 @@ impl ToolSet {
         let text = read(path)?;
         let raw: RawToolSet = parse(path, &text)?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let name = ToolSetName::try_from(stem)
-            .map_err(|error| ProfileError::Reference { path: path.to_path_buf(), message: error.to_string() })?;
+        let name = ToolSetName::try_from(stem).map_err(|error| ProfileError::Reference {
+            path: path.to_path_buf(),
+            message: error.to_string(),
+        })?;
         Ok(Self {
             name,
             path: path.to_path_buf(),

@@ -88,8 +88,7 @@ impl Store {
         let path = self.root.join("locks").join(name);
         let failed = |source| StoreError::io("locking", &path)(source);
         // Lock files stay: removing one while another process waits for it would let two in.
-        let file =
-            File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -121,7 +120,8 @@ impl Claim {
     /// The file system said no; nothing is in place then.
     pub fn commit(self) -> Result<PathBuf, StoreError> {
         sync_file_system(&self.directory)?;
-        std::fs::rename(&self.directory, &self.place).map_err(StoreError::io("putting in place", &self.place))?;
+        std::fs::rename(&self.directory, &self.place)
+            .map_err(StoreError::io("putting in place", &self.place))?;
         sync_directory(self.place.parent().unwrap_or(self.store.root()))?;
         Ok(self.place.clone())
     }

@@ -14,8 +14,11 @@ use image_format::Digest;
 use sha2::Digest as _;
 
 pub mod blob;
+pub mod download;
 pub mod entry;
 
+pub use blob::Health;
+pub use download::{Downloader, Origin, Wanted};
 pub use entry::{Area, Claim, Entry};
 
 /// The store. Cheap to clone; clones are the same store.
@@ -49,7 +52,9 @@ pub enum StoreError {
     #[error("no place for the store: set HOME, SLIPWAY_STORE or --store DIR")]
     NoPlace,
     /// What came is not what the lock says.
-    #[error("{name}: the lock says sha256 {expected} ({expected_size} bytes), {from} gave {found} ({found_size} bytes); {next}")]
+    #[error(
+        "{name}: the lock says sha256 {expected} ({expected_size} bytes), {from} gave {found} ({found_size} bytes); {next}"
+    )]
     WrongDigest {
         /// What was wanted.
         name: String,
@@ -67,7 +72,9 @@ pub enum StoreError {
         next: &'static str,
     },
     /// The server has it no more.
-    #[error("{name} is gone: the lock says {described} at {path}, and {from} answers {status}; a newer version has probably replaced it: run `slipway lock`, or name an older mirror with --debian-mirror URL")]
+    #[error(
+        "{name} is gone: the lock says {described} at {path}, and {from} answers {status}; a newer version has probably replaced it: run `slipway lock`, or name an older mirror with --debian-mirror URL"
+    )]
     Vanished {
         /// What was wanted.
         name: String,
@@ -81,7 +88,9 @@ pub enum StoreError {
         status: u16,
     },
     /// The transfer broke off too often.
-    #[error("{name}: {from} broke off after {got} of {expected} bytes, {attempts} times: {reason}; what came is kept, run `slipway fetch` again to resume")]
+    #[error(
+        "{name}: {from} broke off after {got} of {expected} bytes, {attempts} times: {reason}; what came is kept, run `slipway fetch` again to resume"
+    )]
     Interrupted {
         /// What was wanted.
         name: String,
@@ -93,6 +102,16 @@ pub enum StoreError {
         expected: u64,
         /// How often it was tried.
         attempts: u32,
+        /// The last reason.
+        reason: String,
+    },
+    /// A server does not give what it should.
+    #[error("{name}: {url}: {reason}")]
+    Unreachable {
+        /// What was wanted.
+        name: String,
+        /// Its address.
+        url: String,
         /// The last reason.
         reason: String,
     },
@@ -111,7 +130,9 @@ impl StoreError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| match source.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::DiskFull { action, path },
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { action, path }
+            }
             _ => Self::Io { action, path, source },
         }
     }
