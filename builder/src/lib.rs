@@ -15,7 +15,6 @@ pub mod emit;
 pub mod gomod;
 pub mod lock;
 pub mod mirror;
-pub mod oci;
 pub mod profile;
 pub mod progress;
 pub mod recipe;

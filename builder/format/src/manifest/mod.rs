@@ -177,6 +177,40 @@ impl Manifest {
         self.nodes.get(path)
     }
 
+    /// Where `path` leads when symbolic links are followed, as the kernel would with this tree as
+    /// its root. None if it leads out of the tree, nowhere, or in circles.
+    #[must_use]
+    pub fn resolve(&self, path: &ImagePath) -> Option<(ImagePath, &Node)> {
+        // The kernel's own limit.
+        let mut links_left = 40_u32;
+        let mut at = ImagePath::root();
+        let mut todo: Vec<String> = path.relative().rsplit('/').map(str::to_owned).collect();
+        while let Some(name) = todo.pop() {
+            match name.as_str() {
+                "" | "." => continue,
+                ".." => {
+                    at = at.parent().unwrap_or_else(ImagePath::root);
+                    continue;
+                }
+                _ => {}
+            }
+            let next = at.join(&name).ok()?;
+            let node = self.nodes.get(&next)?;
+            if let Kind::Symlink { target } = &node.kind {
+                links_left = links_left.checked_sub(1)?;
+                if target.starts_with('/') {
+                    at = ImagePath::root();
+                }
+                todo.extend(target.rsplit('/').map(str::to_owned));
+            } else if node.is_directory() || todo.is_empty() {
+                at = next;
+            } else {
+                return None;
+            }
+        }
+        self.nodes.get(&at).map(|node| (at.clone(), node))
+    }
+
     /// All nodes in order, the root directory first.
     pub fn iter(&self) -> impl Iterator<Item = (&ImagePath, &Node)> {
         self.nodes.iter()
@@ -299,6 +333,24 @@ mod tests {
         assert!(text.contains(
             "{\"path\":\"/sbin\",\"kind\":\"symlink\",\"target\":\"usr/sbin\",\"mode\":\"0777\",\"uid\":0,\"gid\":0}"
         ));
+    }
+
+    #[test]
+    fn links_are_followed_inside_the_tree() {
+        let mut manifest = Manifest::new();
+        let program = Node::file(Digest::of(b"x"), 1, 0o755);
+        manifest.insert(path("/usr/bin/kube-node"), program.clone()).unwrap();
+        manifest.insert(path("/usr/bin/kubelet"), Node::symlink("kube-node")).unwrap();
+        manifest.insert(path("/bin"), Node::symlink("usr/bin")).unwrap();
+        manifest.insert(path("/opt/bin"), Node::symlink("/../bin/.//")).unwrap();
+        manifest.insert(path("/loop"), Node::symlink("loop")).unwrap();
+        for text in ["/bin/kubelet", "/opt/bin/kubelet", "/usr/bin/kube-node"] {
+            let found = manifest.resolve(&path(text));
+            assert_eq!(found, Some((path("/usr/bin/kube-node"), &program)), "{text}");
+        }
+        for text in ["/loop", "/bin/kubelet/x", "/bin/none"] {
+            assert_eq!(manifest.resolve(&path(text)), None, "{text}");
+        }
     }
 
     fn node() -> impl Strategy<Value = Node> {

@@ -1,1 +1,0 @@
-//! OCI pod images from components.
