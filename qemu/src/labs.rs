@@ -46,9 +46,10 @@ impl LabDir {
         &self.path
     }
 
-    /// The directory of one machine: its disks and its console.
+    /// The directory of one machine: its disks and its console. No file of the lab's own is in the way, because
+    /// those have a dot in their names and machines have none.
     pub fn machine(&self, name: &str) -> PathBuf {
-        self.path.join("machines").join(name)
+        self.path.join(name)
     }
 
     /// The log of a machine's console, of all its starts.
@@ -72,7 +73,7 @@ impl LabDir {
     }
 
     pub(crate) fn memory_fallback(&self) -> Result<PathBuf> {
-        let path = self.path.join("memory");
+        let path = self.path.join("machine.memory");
         fs::create_dir_all(&path).doing(on("creating", &path))?;
         Ok(path)
     }
@@ -86,7 +87,7 @@ impl LabDir {
     }
 
     fn try_lock(&self) -> Result<Option<File>> {
-        let path = self.path.join("lock");
+        let path = self.path.join("lab.lock");
         let file = File::create(&path).doing(on("opening", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),

@@ -22,8 +22,8 @@ pub use gateway::Gateway;
 pub use labs::{Client, LabDir, Labs, Listed, Tether};
 pub use mac::{Mac, NotAMac};
 pub use machine::{
-    Accelerator, CRASH_LIMIT, CRASH_WINDOW, Disk, LAB_PREFIX, MachineSpec, MachineStatus, Off, PowerState,
-    QemuProgram, kvm_works,
+    Accelerator, CRASH_LIMIT, CRASH_WINDOW, Disk, LAB_PREFIX, MachineSpec, MachineStatus, Off, POWER_ON,
+    PowerState, QemuProgram, kvm_works,
 };
 pub use network::{Host, Network};
 pub use spec::{DriverSpec, ForwardSpec, LabSpec};

@@ -25,6 +25,6 @@ pub(crate) use qemu::Qemu;
 pub use qemu::{Accelerator, QemuProgram};
 pub(crate) use reaper::Reaper;
 pub(crate) use runner::{Machine, Order};
-pub use runner::{MachineStatus, PowerState};
+pub use runner::{MachineStatus, POWER_ON, PowerState};
 pub use spec::{Disk, MachineSpec};
 pub(crate) use uml::{Uml, longest_socket};

@@ -56,6 +56,11 @@ pub enum State {
         /// Since the lab's start.
         deadline: Duration,
     },
+    /// The power button was pressed to have the guest restart; after `deadline` the reset button is.
+    Rebooting {
+        /// Since the lab's start.
+        deadline: Duration,
+    },
     /// The process was killed and has not been seen dead yet.
     Dying {
         /// Whether it is switched on again afterwards.
@@ -70,6 +75,8 @@ pub enum Event {
     Start,
     /// Press the power button, and hold it down after this long.
     Stop(Duration),
+    /// Press the power button, and have the machine on afterwards; reset it if that takes longer than this.
+    Reboot(Duration),
     /// Pull the plug.
     Kill,
     /// Press the reset button.
@@ -129,14 +136,14 @@ impl Power {
     pub fn handle(&mut self, event: Event, now: Duration) -> Vec<Action> {
         let in_place = self.abilities.reset_in_place;
         match (self.state, event) {
-            (State::Off(_), Event::Start | Event::Reset | Event::Cycle) => {
+            (State::Off(_), Event::Start | Event::Reset | Event::Cycle | Event::Reboot(_)) => {
                 self.crashes.clear();
                 self.to(State::On, Action::Spawn)
             }
-            (State::Dying { .. }, Event::Start) => self.to_dying_quietly(true),
+            (State::Dying { .. }, Event::Start | Event::Reboot(_)) => self.to_dying_quietly(true),
             (State::Dying { .. }, Event::Kill | Event::Stop(_)) => self.to_dying_quietly(false),
 
-            (State::On, Event::Stop(patience)) => {
+            (State::On | State::Rebooting { .. }, Event::Stop(patience)) => {
                 let deadline = now.saturating_add(patience);
                 self.state = State::Stopping { deadline };
                 vec![Action::PressPower, Action::WakeAt(deadline)]
@@ -146,11 +153,26 @@ impl Power {
                 self.to(State::Dying { again: false }, Action::Kill)
             }
 
-            (State::On | State::Stopping { .. }, Event::Kill) => {
+            (State::On, Event::Reboot(patience)) => {
+                let deadline = now.saturating_add(patience);
+                self.state = State::Rebooting { deadline };
+                vec![Action::PressPower, Action::WakeAt(deadline)]
+            }
+            (State::Rebooting { .. }, Event::Farewell) if in_place => {
+                self.state = State::On;
+                vec![]
+            }
+            (State::Rebooting { .. }, Event::Farewell) => self.to(State::Dying { again: true }, Action::Kill),
+            (State::Rebooting { deadline }, Event::Wake) if now >= deadline => {
+                self.to(State::Dying { again: true }, Action::Kill)
+            }
+            (State::Rebooting { .. }, Event::Exited(_)) => self.to(State::On, Action::Spawn),
+
+            (State::On | State::Stopping { .. } | State::Rebooting { .. }, Event::Kill) => {
                 self.to(State::Dying { again: false }, Action::Kill)
             }
             (State::On, Event::Reset) if in_place => vec![Action::ResetInPlace],
-            (State::On | State::Stopping { .. }, Event::Reset | Event::Cycle) => {
+            (State::On | State::Stopping { .. } | State::Rebooting { .. }, Event::Reset | Event::Cycle) => {
                 self.to(State::Dying { again: true }, Action::Kill)
             }
             // The guest restarts itself. A process that could do that in place is left alone; the other kind is
@@ -272,6 +294,22 @@ mod tests {
         let mut power = running(false);
         assert_eq!(power.handle(Event::Exited(Exit::Clean), SECOND), []);
         assert_eq!(power.state(), State::Off(Off::PoweredOff));
+    }
+
+    #[test]
+    fn an_asked_for_reboot_starts_again_by_whichever_way_the_guest_ends() {
+        for end in [Event::Farewell, Event::Wake] {
+            let mut power = running(false);
+            let actions = power.handle(Event::Reboot(20 * SECOND), Duration::ZERO);
+            assert_eq!(actions, [Action::PressPower, Action::WakeAt(20 * SECOND)]);
+            assert_eq!(power.handle(end, 20 * SECOND), [Action::Kill]);
+            assert_eq!(power.handle(Event::Exited(Exit::Signal(9)), 20 * SECOND), [Action::Spawn]);
+        }
+        let mut power = running(true);
+        power.handle(Event::Reboot(20 * SECOND), Duration::ZERO);
+        assert_eq!(power.handle(Event::Farewell, SECOND), []);
+        assert_eq!(power.handle(Event::Wake, 20 * SECOND), []);
+        assert_eq!(power.state(), State::On);
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(crate) enum Order {
     Start,
     /// Shut down, and be killed after this long.
     Stop(Duration),
+    /// Shut down and start again, and be reset after this long.
+    Reboot(Duration),
     Kill,
     Reset,
     Cycle,
@@ -147,7 +149,7 @@ impl Machine {
         let status = self.status.borrow();
         let (power, off_because) = match status.state {
             State::Off(why) => (PowerState::Off, Some(why)),
-            State::On | State::Dying { again: true } => (PowerState::On, None),
+            State::On | State::Rebooting { .. } | State::Dying { again: true } => (PowerState::On, None),
             State::Stopping { .. } | State::Dying { again: false } => (PowerState::Stopping, None),
         };
         let on_for = status.started.filter(|_| power != PowerState::Off).map(|at| at.elapsed().as_millis());
@@ -165,6 +167,9 @@ impl Machine {
         }
     }
 }
+
+/// After `LAB_PREFIX`, what the lab writes to a console whenever the machine starts from the beginning.
+pub const POWER_ON: &str = "power on";
 
 /// Something that happened to the process of one start. An event of an earlier start is stale.
 #[derive(Debug)]
@@ -198,6 +203,7 @@ impl Runner {
                 Some(order) = orders.recv() => match order {
                     Order::Start => Event::Start,
                     Order::Stop(patience) => Event::Stop(patience),
+                    Order::Reboot(patience) => Event::Reboot(patience),
                     Order::Kill => Event::Kill,
                     Order::Reset => Event::Reset,
                     Order::Cycle => Event::Cycle,
@@ -219,6 +225,9 @@ impl Runner {
         let actions = self.power.handle(event, self.epoch.elapsed());
         if let Event::Exited(exit) = event {
             self.note_exit(before, exit);
+        }
+        if event == Event::Farewell && self.power.state() == State::On {
+            self.count_start();
         }
         for action in actions {
             self.perform(action);
@@ -252,7 +261,10 @@ impl Runner {
                 }
             }
             Action::PressPower => self.press(false),
-            Action::ResetInPlace => self.press(true),
+            Action::ResetInPlace => {
+                self.press(true);
+                self.count_start();
+            }
             Action::Kill => self.kill(),
             Action::WakeAt(at) => {
                 let (events, generation) = (self.events.clone(), self.generation);
@@ -285,12 +297,8 @@ impl Runner {
         drop(command);
         self.generation += 1;
         let exit = self.reaper.expect(child.id());
-        let mut status = self.status.borrow_mut();
-        status.pid = Some(child.id());
-        status.starts += 1;
-        status.started = Some(Instant::now());
-        self.log.borrow_mut().note(&format!("power on, start {}", status.starts));
-        drop(status);
+        self.status.borrow_mut().pid = Some(child.id());
+        self.count_start();
         let pipe = sys::watch(reader).doing(|| "watching the console".to_owned())?;
         let console = Console {
             log: Rc::clone(&self.log),
@@ -300,6 +308,13 @@ impl Runner {
         };
         spawn_local(console.run(pipe, exit));
         Ok(())
+    }
+
+    fn count_start(&self) {
+        let mut status = self.status.borrow_mut();
+        status.starts += 1;
+        status.started = Some(Instant::now());
+        self.log.borrow_mut().note(&format!("{POWER_ON}, start {}", status.starts));
     }
 
     fn press(&self, reset: bool) {

@@ -73,9 +73,11 @@ async fn answer(request: Request, lab: &Lab) -> Reply {
             let Some(found) = lab.machines.iter().find(|known| known.name() == machine) else {
                 return Reply::Refused(format!("lab {} has no machine named {machine}", lab.spec.name));
             };
+            let patience = patience_ms.map_or(PATIENCE, Duration::from_millis);
             found.order(match order {
                 MachineOrder::Start => Order::Start,
-                MachineOrder::Stop => Order::Stop(patience_ms.map_or(PATIENCE, Duration::from_millis)),
+                MachineOrder::Stop => Order::Stop(patience),
+                MachineOrder::Reboot => Order::Reboot(patience),
                 MachineOrder::Kill => Order::Kill,
                 MachineOrder::Reset => Order::Reset,
                 MachineOrder::PowerCycle => Order::Cycle,

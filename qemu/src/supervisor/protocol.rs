@@ -16,6 +16,8 @@ pub enum MachineOrder {
     Start,
     /// Press its power button; after a while hold it down.
     Stop,
+    /// Press its power button, and have it on afterwards.
+    Reboot,
     /// Pull the plug.
     Kill,
     /// Press its reset button.
@@ -36,7 +38,7 @@ pub enum Request {
         machine: String,
         /// What to do.
         order: MachineOrder,
-        /// For `stop`: milliseconds until it is killed.
+        /// For `stop` and `reboot`: milliseconds until it is forced.
         #[serde(default, rename = "patience-ms")]
         patience_ms: Option<u64>,
     },
