@@ -6,6 +6,7 @@
 //! nothing that parses bytes from the network runs as PID 1.
 
 pub mod agent;
+pub mod disk;
 pub mod probe;
 pub mod tls;
 

@@ -5,11 +5,15 @@
 //! for an effect (`task`, `observe`, `apply`). `notify` is their way to PID 1, `paths` and
 //! `files` what they share on disk.
 
+pub mod clock;
 pub mod config;
 pub mod files;
 pub mod image;
+pub mod machine;
+pub mod network;
 pub mod notify;
 pub mod paths;
+pub mod storage;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -23,7 +27,10 @@ pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 /// The agents by name: a line for each.
 fn find(name: &str) -> Option<fn() -> Outcome> {
     match name {
+        "clock" => Some(|| Ok(clock::run()?)),
         "config" => Some(|| Ok(config::run()?)),
+        "storage" => Some(|| Ok(storage::run()?)),
+        "network" => Some(|| Ok(network::run()?)),
         _ => None,
     }
 }
