@@ -1,1 +1,17 @@
-//! Placeholder.
+//! The kernel's verbs, one thin function each: the only unsafe code of a machine.
+//!
+//! Owned descriptors in and out, named flags, the errno kept in the `io::Error`; no policy, no
+//! retry but for EINTR, no path of ours. What is done with them is decided in `init`. `unsafe`
+//! is in [`dm`], [`block`], [`clock`], [`host`] and [`process`], which say so at their top; the rest wraps
+//! rustix and nix, which are safe.
+
+pub mod block;
+pub mod clock;
+pub mod dm;
+pub mod event;
+pub mod host;
+pub mod mount;
+pub mod notify;
+pub mod power;
+pub mod process;
+pub mod uptime;
