@@ -27,8 +27,8 @@ pub const ETCD_DATA: &str = "/var/lib/etcd";
 pub const MACHINE: &str = "/run/slipway/machine.toml";
 /// Files that /etc points to.
 pub const ETC: &str = "/run/slipway/etc";
-/// SNTP servers of the DHCP lease, one per line.
-pub const LEASED_TIME_SERVERS: &str = "/run/slipway/time-servers";
+/// SNTP servers, the config's or the lease's, one per line.
+pub const TIME_SERVERS: &str = "/run/slipway/time-servers";
 /// One argument per line for each service.
 pub const ARGS: &str = "/run/slipway/args";
 /// Certificates and keys as services read them.

@@ -1,0 +1,227 @@
+//! Gives the machine its network and keeps it: static or by DHCP.
+//!
+//! Everything that goes wrong is a problem on the console and tried again; the agent ends
+//! only when it has no config or no netlink. The runtime has one thread.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use machine_config::MachineConfig;
+use mozim::{DhcpV4Client, DhcpV4Config, DhcpV4Lease, DhcpV4State};
+use tokio::time::{sleep, timeout};
+
+use super::apply::{LinkError, Links};
+use super::nic::{Nic, choose};
+use super::plan::{Lease, Plan, Route, fixed, leased};
+use super::{etc, observe};
+use crate::agent::files::{self, FileError};
+use crate::agent::machine::{self, MachineError};
+use crate::agent::notify::Notifier;
+use crate::agent::paths;
+
+/// Where the kernel lists interfaces.
+const NET_CLASS: &str = "/sys/class/net";
+/// The pause after anything that did not work.
+const AGAIN_IN: Duration = Duration::from_secs(1);
+/// How often the address is looked after once it is there.
+const REPAIR_EVERY: Duration = Duration::from_secs(30);
+/// How long a DHCP server may take before somebody is told. The client's own pauses grow
+/// to a minute; starting afresh keeps them short.
+const LEASE_WITHIN_SECONDS: u32 = 12;
+/// How long a NIC may take to find its link before packets are sent anyway.
+const CARRIER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why there can be no network.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkAgentError {
+    /// No runtime, no netlink socket, no host name.
+    #[error("{doing}: {source}")]
+    Start {
+        /// What.
+        doing: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// No config.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The kernel refused.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Runs the agent; it ends only by an error.
+///
+/// # Errors
+/// [`NetworkAgentError`].
+pub fn run() -> Result<(), NetworkAgentError> {
+    let start = |doing| move |source| NetworkAgentError::Start { doing, source };
+    let config = machine::load()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(start("starting the runtime"))?;
+    runtime.block_on(async {
+        let links = Links::open().map_err(start("opening a netlink socket"))?;
+        Agent { config, links, notifier: Notifier::from_environment() }.serve().await
+    })
+}
+
+struct Agent {
+    config: MachineConfig,
+    links: Links,
+    notifier: Notifier,
+}
+
+impl Agent {
+    async fn serve(mut self) -> Result<(), NetworkAgentError> {
+        self.links.loopback().await?;
+        node_sys::host::set_hostname(self.config.header.machine.as_str())
+            .map_err(|source| NetworkAgentError::Start { doing: "setting the host name", source })?;
+        let nic = self.nic().await;
+        self.links.up(nic.index, None).await?;
+        match fixed(&self.config.network) {
+            Some(Ok(plan)) => self.stay(&nic, &plan).await,
+            Some(Err(unusable)) => loop {
+                // Only another config helps, and that means a reboot.
+                self.notifier.problem(&unusable.to_string());
+                sleep(REPAIR_EVERY).await;
+            },
+            None => self.lease(&nic).await,
+        }
+    }
+
+    async fn nic(&mut self) -> Nic {
+        loop {
+            let nics = observe::nics(Path::new(NET_CLASS));
+            match choose(&nics, self.config.nic_mac()) {
+                Ok(nic) => return nic.clone(),
+                Err(error) => self.notifier.problem(&error.to_string()),
+            }
+            sleep(AGAIN_IN).await;
+        }
+    }
+
+    /// Applies a plan and says so; what stands in /etc comes first, for whoever waits for READY.
+    async fn settle(&mut self, nic: &Nic, plan: &Plan) -> Result<(), NetworkAgentError> {
+        for (name, text) in etc::files(&self.config, &plan.resolvers) {
+            files::replace(&Path::new(paths::ETC).join(name), text.as_bytes(), 0o644)?;
+        }
+        let servers: String = plan.time_servers.iter().map(|server| format!("{server}\n")).collect();
+        files::replace(Path::new(paths::TIME_SERVERS), servers.as_bytes(), 0o644)?;
+        while let Err(error) = self.links.apply(nic.index, plan).await {
+            self.notifier.problem(&format!("{}: {error}", nic.name));
+            sleep(AGAIN_IN).await;
+        }
+        tracing::info!(nic = nic.name, address = %plan.address, "network is up");
+        self.notifier.ready();
+        Ok(())
+    }
+
+    async fn stay(&mut self, nic: &Nic, plan: &Plan) -> Result<(), NetworkAgentError> {
+        self.settle(nic, plan).await?;
+        loop {
+            sleep(REPAIR_EVERY).await;
+            self.repair(nic, plan).await;
+        }
+    }
+
+    async fn repair(&mut self, nic: &Nic, plan: &Plan) {
+        match self.links.apply(nic.index, plan).await {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!(nic = nic.name, address = %plan.address, "the address was gone"),
+            Err(error) => self.notifier.problem(&format!("{}: {error}", nic.name)),
+        }
+    }
+
+    /// Gets a lease, uses it while it is the promised address, and renews it for ever.
+    async fn lease(&mut self, nic: &Nic) -> Result<(), NetworkAgentError> {
+        self.carrier(nic).await;
+        let mut client = self.client(nic).await;
+        let mut plan: Option<Plan> = None;
+        loop {
+            let state = match timeout(REPAIR_EVERY, client.run()).await {
+                Ok(Ok(state)) => state,
+                Ok(Err(error)) => {
+                    self.notifier.problem(&format!("no DHCP lease on {}: {}", nic.name, error.msg()));
+                    client.clean_up();
+                    sleep(AGAIN_IN).await;
+                    continue;
+                }
+                // Nothing to do for the lease: its timers are absolute, so interrupting the wait costs nothing.
+                Err(_) => {
+                    if let Some(plan) = &plan {
+                        self.repair(nic, plan).await;
+                    }
+                    continue;
+                }
+            };
+            let DhcpV4State::Done(lease) = state else { continue };
+            match leased(&self.config.network, &read(&lease)) {
+                Ok(new) => {
+                    if plan.as_ref() != Some(&new) {
+                        self.settle(nic, &new).await?;
+                    }
+                    plan = Some(new);
+                }
+                Err(unusable) => {
+                    self.notifier.problem(&unusable.to_string());
+                    client.clean_up();
+                    sleep(AGAIN_IN * 5).await;
+                }
+            }
+        }
+    }
+
+    async fn carrier(&self, nic: &Nic) {
+        let wait = async {
+            while !observe::has_carrier(Path::new(NET_CLASS), nic) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if timeout(CARRIER_WITHIN, wait).await.is_err() {
+            tracing::warn!(nic = nic.name, "no carrier");
+        }
+    }
+
+    async fn client(&mut self, nic: &Nic) -> DhcpV4Client {
+        loop {
+            let mut wanted = DhcpV4Config::new(&nic.name);
+            wanted.set_iface_index(nic.index);
+            wanted.set_host_name(self.config.header.machine.as_str());
+            wanted.set_timeout_sec(LEASE_WITHIN_SECONDS);
+            let outcome = match wanted.set_iface_mac(&nic.mac) {
+                Ok(_) => DhcpV4Client::init(wanted, None).await,
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(client) => return client,
+                Err(error) => {
+                    self.notifier.problem(&format!("starting DHCP on {}: {}", nic.name, error.msg()))
+                }
+            }
+            sleep(AGAIN_IN).await;
+        }
+    }
+}
+
+fn read(lease: &DhcpV4Lease) -> Lease {
+    let route = |found: &mozim::DhcpV4ClasslessRoute| {
+        let to = Ipv4Net::new(found.destination, found.prefix_length).ok()?;
+        Some(Route { to, via: found.router })
+    };
+    Lease {
+        address: lease.yiaddr,
+        prefix_length: lease.prefix_length(),
+        gateways: lease.gateways.clone().unwrap_or_default(),
+        routes: lease.classless_routes.as_ref().map(|routes| routes.iter().filter_map(route).collect()),
+        resolvers: lease.dns_srvs.clone().unwrap_or_default(),
+        time_servers: lease.ntp_srvs.clone().unwrap_or_default(),
+        mtu: lease.mtu,
+    }
+}
