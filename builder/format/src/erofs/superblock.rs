@@ -1,8 +1,4 @@
-//! The erofs superblock: enough of it to know how long an image is.
-//!
-//! The image's length is where its dm-verity superblock begins, so stage 1 finds a slot without
-//! any footer or label. Writing erofs is mkfs.erofs' job, and reading files out of it the
-//! kernel's; neither is here.
+//! The erofs superblock: enough of it to know how long an image is and where its root lies.
 
 /// Where the superblock lies in the image.
 pub const SUPERBLOCK_OFFSET: u64 = 1024;
@@ -28,6 +24,10 @@ pub struct Superblock {
     pub build_time: u64,
     /// The image's UUID.
     pub uuid: [u8; 16],
+    /// Number of the root directory's inode.
+    pub root: u16,
+    /// The block at which inodes begin.
+    pub meta_block: u32,
 }
 
 /// Why bytes are no superblock that we know.
@@ -82,6 +82,8 @@ impl Superblock {
             inodes: u64_at(bytes, 16),
             build_time: u64_at(bytes, 24),
             uuid,
+            root: bytes[14..].first_chunk().map_or(0, |chunk| u16::from_le_bytes(*chunk)),
+            meta_block: u32_at(bytes, 40),
         })
     }
 
