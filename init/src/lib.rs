@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod disk;
 pub mod probe;
+pub mod stage1;
 pub mod tls;
 
 use std::process::ExitCode;
@@ -15,6 +16,10 @@ use std::process::ExitCode;
 /// Becomes what the process's id and `arguments` say.
 #[must_use]
 pub fn main(arguments: &[String]) -> ExitCode {
+    if std::process::id() == 1 && !std::path::Path::new(agent::paths::IMAGE).exists() {
+        stage1::run();
+        return ExitCode::FAILURE;
+    }
     match arguments.split_first() {
         Some((word, rest)) if word == "agent" => agent::main(rest),
         Some((word, rest)) if word == "probe" => probe_main(rest),
