@@ -9,13 +9,13 @@ mod pod_image;
 mod policy;
 mod services;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use image_format::manifest::{Manifest, Merged};
 use image_format::oci;
 
-use crate::build::output::Built;
+use crate::build::Built;
 use crate::emit::Stored;
 use crate::lock::Lock;
 use crate::profile::{Component, ComponentName, Profiles, Role, Source};
@@ -50,22 +50,6 @@ pub struct Rootfs {
 struct Part {
     manifest: Manifest,
     contents: Stored,
-}
-
-/// The components that have to be built for a role: its own and those in its pod images. `[image]`
-/// components are not among them; they are made here.
-///
-/// # Errors
-/// The role names something that is no component.
-pub fn needs(role: &Role, profiles: &Profiles) -> Result<BTreeSet<ComponentName>> {
-    let mut needed = BTreeSet::new();
-    for name in role.components.iter().chain(&role.images) {
-        match &component(profiles, name)?.source {
-            Source::Image(image) => needed.insert(image.component.clone()),
-            _ => needed.insert(name.clone()),
-        };
-    }
-    Ok(needed)
 }
 
 /// Composes a role.

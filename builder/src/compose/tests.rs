@@ -153,15 +153,14 @@ fn a_service_that_needs_one_outside_the_role_is_refused_by_its_edge() {
 #[test]
 fn a_pod_image_lies_unpacked_beside_its_layout() {
     let image = "[image]\nname = 'registry.k8s.io/pause:3'\ncomponent = 'pause'\nentrypoint = ['/pause']\n";
-    let rootfs = Fixture::new()
+    let fixture = Fixture::new()
         .with_component("pause", "[files]\n", &[("/pause", b"pause")])
         .with_component("image-pause", image, &[])
         .with_role(
             "description = 'd'\ncomponents = ['thing']\nservices = ['thing']\nimages = ['image-pause']\n\
              budget-mib = 1\n",
-        )
-        .compose()
-        .unwrap();
+        );
+    let rootfs = fixture.compose().unwrap();
     let home = "/usr/share/slipway/images/image-pause";
     assert_eq!(text(&rootfs, &format!("{home}/rootfs/pause")), "pause");
     let layout: oci::Layout = rootfs

@@ -32,10 +32,12 @@ impl Mkfs {
         Self { tree: tree.to_path_buf() }
     }
 
-    /// What of its options decides the bytes: part of an image's key.
+    /// What of it decides the bytes of an image, and so is part of an image's key: the options, and
+    /// the tree, whose name in the store is the key of what is in it.
     #[must_use]
-    pub fn recipe() -> String {
-        format!("{COMPRESSION} {CLUSTER}")
+    pub fn recipe(&self) -> String {
+        let tree = self.tree.file_name().unwrap_or_default().to_string_lossy();
+        format!("{COMPRESSION} {CLUSTER} {tree}")
     }
 
     /// Writes the file system of `manifest` to `image`, using `image`'s directory for its
