@@ -47,6 +47,11 @@ pub fn build(workshop: &Workshop, component: &Component) -> Result<Built> {
     Built::load(key, directory)
 }
 
+/// Everything that a component is made from.
+pub(super) fn inputs(workshop: &Workshop, component: &Component) -> Result<Inputs> {
+    recipe::inputs(workshop, component).with_context(|| format!("looking at component {}", component.name))
+}
+
 /// Builds it and puts it into the store.
 fn make(workshop: &Workshop, component: &Component, inputs: &Inputs, claim: Claim) -> Result<PathBuf> {
     let name = component.name.as_str();

@@ -11,10 +11,10 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context as _, Result};
 
 use crate::lock::Lock;
-use crate::profile::{ComponentName, Profiles, Role, Source};
+use crate::profile::{Component, ComponentName, Profiles};
 use crate::progress::Progress;
 use crate::recipe::cargo::toolchain::RustToolchain;
-use crate::store::Store;
+use crate::store::{Area, Store};
 
 pub mod component;
 pub mod inputs;
@@ -69,6 +69,26 @@ impl Workshop {
         Ok(self.rust.get_or_init(|| found))
     }
 
+    /// Those of these components that are not in the store and have to be built.
+    ///
+    /// # Errors
+    /// There is no such component, or its inputs are not all there.
+    pub fn missing(&self, names: &BTreeSet<ComponentName>) -> Result<Vec<&Component>> {
+        let mut missing = Vec::new();
+        for name in names {
+            let component = self.component(name)?;
+            if !self.store.entry_path(Area::Built, &component::inputs(self, component)?.key()).is_dir() {
+                missing.push(component);
+            }
+        }
+        Ok(missing)
+    }
+
+    fn component(&self, name: &ComponentName) -> Result<&Component> {
+        let known = self.profiles.components.get(name);
+        known.with_context(|| format!("there is no component {name} in profiles/components"))
+    }
+
     /// The results of these components, from the store or built now, several at once.
     ///
     /// When one fails the others may still be running: they end with this process.
@@ -81,21 +101,4 @@ impl Workshop {
     ) -> Result<BTreeMap<ComponentName, Built>> {
         schedule::run(self, names)
     }
-}
-
-/// The components that have to be built for a role: its own, and those that its pod images hold.
-///
-/// # Errors
-/// The role names an image without an `[image]` table.
-pub fn needed(profiles: &Profiles, role: &Role) -> Result<BTreeSet<ComponentName>> {
-    let mut names: BTreeSet<ComponentName> = role.components.iter().cloned().collect();
-    for image in &role.images {
-        let component =
-            profiles.components.get(image).with_context(|| format!("there is no component {image}"))?;
-        let Source::Image(source) = &component.source else {
-            anyhow::bail!("role {} has {image} among its images, but it is no [image]", role.name);
-        };
-        names.insert(source.component.clone());
-    }
-    Ok(names)
 }

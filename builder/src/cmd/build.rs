@@ -1,15 +1,132 @@
-//! slipway build: images of roles.
+//! `slipway build`: images of roles, or the result of single components.
+//!
+//! Fetches what is missing unless told not to, builds what is not in the store, and puts the
+//! artifacts into the output directory. Everything that takes time is in `build`, `compose` and
+//! `emit`; here is what the command line means.
 
-use crate::cmd::Context;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use image_format::manifest::Kind;
+use serde_json::json;
+
+use crate::build::{Built, Options, Workshop};
+use crate::cmd::lock::MirrorArgs;
+use crate::cmd::{Context, fetch};
+use crate::profile::{Component, ComponentName, Profiles, Source};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Roles to build.
+    #[arg(value_name = "ROLE", required_unless_present = "components")]
+    roles: Vec<String>,
+    /// Build only this component and print where its result is; programs for the host also go to
+    /// OUT/tools, kernels to OUT/kernel.
+    #[arg(long = "component", value_name = "NAME", conflicts_with = "roles")]
+    components: Vec<ComponentName>,
+    /// Where the artifacts go.
+    #[arg(short, long, value_name = "DIR", default_value = "out")]
+    out: PathBuf,
+    /// Fetch nothing: what is missing is an error.
+    #[arg(long)]
+    offline: bool,
+    /// Compile with empty compiler caches, to see whether the same bytes come out.
+    #[arg(long)]
+    cold: bool,
+    #[command(flatten)]
+    mirror: MirrorArgs,
+}
 
 /// Runs the verb.
 ///
 /// # Errors
-/// Always, until its part has landed.
-pub fn run(_args: Args, _context: &Context) -> anyhow::Result<()> {
-    anyhow::bail!("this verb has not landed yet")
+/// Something cannot be had, or a build fails; the message ends with the tail of its log.
+pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
+    if args.roles.is_empty() { build_components(&args, context) } else { build_roles(&args, context) }
+}
+
+fn build_roles(_args: &Args, _context: &Context) -> anyhow::Result<()> {
+    bail!("roles have not landed yet")
+}
+
+/// Builds the named components and prints where their results are.
+fn build_components(args: &Args, context: &Context) -> anyhow::Result<()> {
+    let names: BTreeSet<ComponentName> = args.components.iter().cloned().collect();
+    let workshop = workshop(args, context, &names)?;
+    let built = workshop.build(&names)?;
+    for name in &args.components {
+        let result = built.get(name).with_context(|| format!("component {name} was not built"))?;
+        let component = component(&workshop.profiles, name)?;
+        let published = publish(&workshop.profiles, component, result, &args.out)?;
+        if context.json {
+            println!(
+                "{}",
+                json!({"event": "built", "name": name, "directory": result.directory, "files": published})
+            );
+        } else {
+            println!("{}", result.directory.display());
+        }
+    }
+    Ok(())
+}
+
+/// A workshop that has everything these components are made of.
+fn workshop(
+    args: &Args,
+    context: &Context,
+    names: &BTreeSet<ComponentName>,
+) -> anyhow::Result<Arc<Workshop>> {
+    let profiles = context.profiles()?;
+    let lock = context.lock(&profiles)?;
+    let store = context.store()?;
+    let options = Options { cold: args.cold, offline: args.offline, cargo_home: fetch::cargo_home()? };
+    let workshop = Workshop::new(profiles, lock, store, context.progress.clone(), options);
+    let missing = workshop.missing(names)?;
+    if !args.offline && !missing.is_empty() {
+        let Workshop { profiles, lock, store, progress, .. } = &workshop;
+        fetch::bring(profiles, lock, store, &missing, &args.mirror, false, progress)?;
+    }
+    Ok(Arc::new(workshop))
+}
+
+fn component<'a>(profiles: &'a Profiles, name: &ComponentName) -> anyhow::Result<&'a Component> {
+    profiles
+        .components
+        .get(name)
+        .with_context(|| format!("there is no component {name} in profiles/components"))
+}
+
+/// Puts kernels and programs for the host where people look for them; nothing for what only goes
+/// into images.
+fn publish(
+    profiles: &Profiles,
+    component: &Component,
+    built: &Built,
+    out: &Path,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let in_a_role = profiles.roles.values().any(|role| role.components.contains(&component.name));
+    let directory = match component.source {
+        Source::Kernel(_) => out.join("kernel"),
+        Source::Go(_) if !in_a_role && !in_an_image(profiles, &component.name) => out.join("tools"),
+        _ => return Ok(Vec::new()),
+    };
+    std::fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
+    let mut published = Vec::new();
+    for (path, node) in built.manifest.iter() {
+        if matches!(node.kind, Kind::File { .. }) {
+            let to = directory.join(path.name());
+            std::fs::copy(built.file(path), &to).with_context(|| format!("writing {}", to.display()))?;
+            published.push(to);
+        }
+    }
+    Ok(published)
+}
+
+fn in_an_image(profiles: &Profiles, name: &ComponentName) -> bool {
+    let holds =
+        |component: &Component| matches!(&component.source, Source::Image(image) if image.component == *name);
+    profiles.components.values().any(holds)
 }

@@ -5,7 +5,7 @@
 //! `--verify` hashes the store anew first and fetches again what is damaged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::path::{Component as PathComponent, Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,6 +22,7 @@ use crate::lock::{Lock, LockedPackage, component_inputs};
 use crate::mirror::Mirror;
 use crate::profile::{Component, ComponentName, Profiles, Source};
 use crate::progress::{Amount, Outcome, Progress};
+use crate::recipe::cargo::{self, crates::Ask};
 use crate::store::{Downloader, Health, Origin, Store, StoreError, Wanted};
 
 /// So many downloads run at once: enough to hide a mirror's latency, few enough to be polite.
@@ -85,23 +86,7 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let store = context.store()?;
     let progress = &context.progress;
     let components = wanted_components(&profiles, &args.roles)?;
-    let errands = errands(&profiles, &lock, &components)?;
-    if args.verify {
-        verify_blobs(&store, &errands, progress)?;
-    }
-
-    let downloader = Downloader::new(&store);
-    let missing = errands.iter().any(|errand| !store.has_blob(&errand.package.sha256));
-    let tally = if missing {
-        let mirror = args.mirror.find()?;
-        progress.note(&format!("Debian's packages from {} ({})", mirror.base(), mirror.named_by()));
-        fetch_packages(errands, &mirror, &downloader, progress)?
-    } else {
-        progress.task("fetch", "packages", Amount::Unknown).finish(Outcome::FromStore);
-        Tally { from_store: errands.len(), ..Tally::default() }
-    };
-    fetch_go(&profiles, &lock, &store, &components, args.verify, progress)?;
-    fetch_crates(&profiles, &components, progress)?;
+    let tally = bring(&profiles, &lock, &store, &components, &args.mirror, args.verify, progress)?;
 
     let Tally { fetched, fetched_bytes, from_store } = tally;
     if context.json {
@@ -111,9 +96,44 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         println!("{result}");
     } else {
         let bytes = HumanBytes(fetched_bytes);
-        println!("{fetched} packages fetched ({bytes}), {from_store} from the store {}", store.root().display());
+        println!(
+            "{fetched} packages fetched ({bytes}), {from_store} from the store {}",
+            store.root().display()
+        );
     }
     Ok(())
+}
+
+/// Brings everything that these components and the tools are made of into the store.
+///
+/// # Errors
+/// The lock is older than a profile, or something cannot be had.
+pub(super) fn bring(
+    profiles: &Profiles,
+    lock: &Lock,
+    store: &Store,
+    components: &[&Component],
+    mirror: &MirrorArgs,
+    verify: bool,
+    progress: &Progress,
+) -> anyhow::Result<Tally> {
+    let errands = errands(profiles, lock, components)?;
+    if verify {
+        verify_blobs(store, &errands, progress)?;
+    }
+    let downloader = Downloader::new(store);
+    let missing = errands.iter().any(|errand| !store.has_blob(&errand.package.sha256));
+    let tally = if missing {
+        let mirror = mirror.find()?;
+        progress.note(&format!("Debian's packages from {} ({})", mirror.base(), mirror.named_by()));
+        fetch_packages(errands, &mirror, &downloader, progress)?
+    } else {
+        progress.task("fetch", "packages", Amount::Unknown).finish(Outcome::FromStore);
+        Tally { from_store: errands.len(), ..Tally::default() }
+    };
+    fetch_go(profiles, lock, store, components, verify, progress)?;
+    fetch_crates(profiles, store, components, progress)?;
+    Ok(tally)
 }
 
 /// The components of roles, and those that every build needs: kernels, and what images hold.
@@ -130,7 +150,9 @@ fn wanted_components<'a>(profiles: &'a Profiles, roles: &[String]) -> anyhow::Re
         names.extend(role.components.iter().chain(&role.images));
     }
     let image_of = |name: &ComponentName| match profiles.components.get(name).map(|found| &found.source) {
-        Some(Source::Image(image)) => profiles.components.get_key_value(&image.component).map(|(name, _)| name),
+        Some(Source::Image(image)) => {
+            profiles.components.get_key_value(&image.component).map(|(name, _)| name)
+        }
         _ => None,
     };
     let inside: Vec<&ComponentName> = names.iter().filter_map(|name| image_of(name)).collect();
@@ -253,7 +275,7 @@ fn fetch_go(
     for component in components {
         if let (Some(module), Some(inputs)) = (component.go_module(), component_inputs(component)?) {
             // Several components of one module have one set of inputs.
-            modules.entry(inputs).or_insert((component.name.clone(), module));
+            modules.entry(inputs).or_insert((module_name(&module), module));
         }
     }
     if modules.is_empty() {
@@ -273,11 +295,11 @@ fn fetch_go(
         task.finish(Outcome::Done(String::new()));
     }
     let goroot = gomod::goroot(store, go)?;
-    for (inputs, (component, module)) in modules {
+    for (inputs, (name, module)) in modules {
         // The mark says that these go.mod and go.sum were downloaded whole once.
         let marks = store.go_modules().join("slipway");
         let mark = marks.join(inputs.to_string());
-        let task = progress.task("fetch", &format!("modules of {component}"), Amount::Unknown);
+        let task = progress.task("fetch", &format!("modules of {name}"), Amount::Unknown);
         let outcome = if mark.is_file() {
             Outcome::FromStore
         } else {
@@ -288,7 +310,7 @@ fn fetch_go(
         };
         task.finish(outcome);
         if verify {
-            let task = progress.task("verify", &format!("modules of {component}"), Amount::Unknown);
+            let task = progress.task("verify", &format!("modules of {name}"), Amount::Unknown);
             gomod::verify_modules(store, &goroot, &module)?;
             task.finish(Outcome::Done(String::new()));
         }
@@ -296,22 +318,45 @@ fn fetch_go(
     Ok(())
 }
 
-/// The crates of Cargo.lock, by cargo itself and so by its own configuration.
-fn fetch_crates(profiles: &Profiles, components: &[&Component], progress: &Progress) -> anyhow::Result<()> {
-    if !components.iter().any(|component| matches!(component.source, Source::Cargo(_))) {
+/// The directory's name: `../kubernetes` beside the component `kubectl` is kubernetes.
+fn module_name(module: &Path) -> String {
+    let named = module.components().rev().find_map(|part| match part {
+        PathComponent::Normal(name) => Some(name.to_string_lossy().into_owned()),
+        _ => None,
+    });
+    named.unwrap_or_default()
+}
+
+/// The crates that our own programs are made of, by cargo and so by its own configuration.
+fn fetch_crates(
+    profiles: &Profiles,
+    store: &Store,
+    components: &[&Component],
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let mut crates = BTreeSet::new();
+    for component in components {
+        if let Source::Cargo(source) = &component.source {
+            crates.extend(cargo::locked_crates(&profiles.root, &source.package)?);
+        }
+    }
+    if crates.is_empty() {
         return Ok(());
     }
     let task = progress.task("fetch", "crates", Amount::Unknown);
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["fetch", "--locked"]).current_dir(&profiles.root);
-    for target in ["x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl"] {
-        command.args(["--target", target]);
-    }
-    let output = command.output().context("running cargo")?;
-    if !output.status.success() {
-        bail!("cargo fetch --locked: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    task.finish(Outcome::Done(String::new()));
+    let crates: Vec<_> = crates.into_iter().collect();
+    let fetched = cargo::crates::fetch(store, &cargo_home()?, &profiles.root, &crates, Ask::Cargo)?;
+    task.finish(if fetched { Outcome::Done(String::new()) } else { Outcome::FromStore });
     Ok(())
+}
+
+/// Where cargo keeps what it has fetched.
+///
+/// # Errors
+/// Neither CARGO_HOME nor HOME is set.
+pub(super) fn cargo_home() -> anyhow::Result<PathBuf> {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    set("CARGO_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".cargo")))
+        .context("finding cargo's directory: neither CARGO_HOME nor HOME is set")
 }

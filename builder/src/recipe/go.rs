@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::{CC, Job, image_path, sources};
 use crate::build::Workshop;
@@ -111,15 +111,10 @@ fn environment(cgo: bool) -> Vec<(&'static str, &'static str)> {
     variables
 }
 
-/// The toolchain's directory, which is a module like any other.
+/// The locked toolchain in the store.
 fn toolchain(workshop: &Workshop) -> Result<PathBuf> {
     let go = workshop.lock.go.as_ref().context("the lock has no Go toolchain: run `slipway lock`")?;
-    let directory =
-        workshop.store.go_modules().join(format!("golang.org/toolchain@v0.0.1-go{}.linux-amd64", go.version));
-    if !directory.join("bin/go").is_file() {
-        bail!("Go {} is not in the store: run `slipway fetch`", go.version);
-    }
-    Ok(directory)
+    crate::gomod::goroot(&workshop.store, go)
 }
 
 fn build_cache(workshop: &Workshop, job: &Job) -> Result<PathBuf> {

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::workspace::Member;
 use crate::build::Workshop;
-use crate::store::{Area, Entry, KeyHasher};
+use crate::store::{Area, Entry, KeyHasher, Store};
 
 /// A crate of a registry, as Cargo.lock pins it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,33 +102,50 @@ pub fn key(crates: &[LockedCrate]) -> Digest {
     crates.iter().fold(key, |key, locked| key.field(&locked.label(), locked.checksum.as_bytes())).finish()
 }
 
-/// All these crates in the store, taken from cargo's cache; cargo is asked to fetch what it lacks unless
-/// the workshop is offline.
+/// Whom to ask for crates that neither the store nor cargo's cache has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// Cargo, and so the network.
+    Cargo,
+    /// Nobody.
+    Nobody,
+}
+
+/// Brings all these crates into the store, from cargo's cache below `cargo_home`; `root` is the
+/// workspace's. Whether anything had to be brought.
 ///
 /// # Errors
 /// A crate is not to be had, or is not what the lock says.
-pub fn fetch(workshop: &Workshop, crates: &[LockedCrate]) -> Result<()> {
-    let mut missing = take(workshop, crates)?;
-    if !missing.is_empty() && !workshop.options.offline {
-        ask_cargo(&workshop.profiles.root)?;
-        missing = take(workshop, crates)?;
+pub fn fetch(
+    store: &Store,
+    cargo_home: &Path,
+    root: &Path,
+    crates: &[LockedCrate],
+    ask: Ask,
+) -> Result<bool> {
+    let absent: Vec<&LockedCrate> =
+        crates.iter().filter(|locked| !store.has_blob(&locked.checksum)).collect();
+    let mut missing = take(store, cargo_home, &absent)?;
+    if !missing.is_empty() && ask == Ask::Cargo {
+        ask_cargo(root)?;
+        missing = take(store, cargo_home, &missing)?;
     }
     if let Some(first) = missing.first() {
         let more = missing.len().saturating_sub(1);
         bail!("crate {} (and {more} more) is not in the store: run `slipway fetch`", first.label());
     }
-    Ok(())
+    Ok(!absent.is_empty())
 }
 
 /// Takes what cargo's cache has; the rest is returned.
-fn take(workshop: &Workshop, crates: &[LockedCrate]) -> Result<Vec<LockedCrate>> {
+fn take<'a>(store: &Store, cargo_home: &Path, crates: &[&'a LockedCrate]) -> Result<Vec<&'a LockedCrate>> {
     let mut missing = Vec::new();
-    for locked in crates.iter().filter(|locked| !workshop.store.has_blob(&locked.checksum)) {
-        match cached(&workshop.options.cargo_home, locked)? {
+    for locked in crates {
+        match cached(cargo_home, locked)? {
             Some(bytes) => {
-                workshop.store.keep(&bytes)?;
+                store.keep(&bytes)?;
             }
-            None => missing.push(locked.clone()),
+            None => missing.push(*locked),
         }
     }
     Ok(missing)
@@ -156,8 +173,10 @@ fn cached(cargo_home: &Path, locked: &LockedCrate) -> Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
+/// Every platform's crates: cargo resolves for all of them, so a build must find them all.
 fn ask_cargo(root: &Path) -> Result<()> {
-    let output = Command::new("cargo")
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
         .args(["fetch", "--locked"])
         .current_dir(root)
         .output()
@@ -177,7 +196,9 @@ pub(super) fn unpack(workshop: &Workshop, crates: &[LockedCrate]) -> Result<Path
         Entry::Ready(path) => return Ok(path),
         Entry::Vacant(claim) => claim,
     };
-    fetch(workshop, crates)?;
+    let (options, root) = (&workshop.options, &workshop.profiles.root);
+    let ask = if options.offline { Ask::Nobody } else { Ask::Cargo };
+    fetch(&workshop.store, &options.cargo_home, root, crates, ask)?;
     for locked in crates {
         let blob = workshop.store.blob(&locked.label(), &locked.checksum)?;
         unpack_one(&blob, claim.directory(), locked)

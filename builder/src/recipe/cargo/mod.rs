@@ -35,6 +35,15 @@ const RUSTFLAGS: &str = "-C target-feature=+crt-static";
 /// Where cargo finds the locked crates, and that it asks nobody else.
 const CARGO_CONFIG: &str = "[source.crates-io]\nreplace-with = \"locked\"\n\n[source.locked]\ndirectory = \"/crates\"\n\n[net]\noffline = true\n";
 
+/// The crates that a package of the workspace at `root` is made from.
+///
+/// # Errors
+/// A manifest or the lock is malformed.
+pub fn locked_crates(root: &Path, package: &str) -> Result<Vec<crates::LockedCrate>> {
+    let workspace = Workspace::load(root)?;
+    crates::closure(&workspace.lock, &workspace.closure(package)?)
+}
+
 /// What a cargo build is made from, before anything is hashed or laid out.
 struct Parts {
     sources: sources::Sources,
