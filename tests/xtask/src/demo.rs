@@ -54,7 +54,10 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Starts the echo pod and asks it by its Service's DNS name, from inside a pod.
-fn pod_answers(lab: &str) -> Result<String> {
+///
+/// # Errors
+/// It does not answer.
+pub fn pod_answers(lab: &str) -> Result<String> {
     let manifest = manifest();
     loud(&mut slipway(&["lab", "kubectl", lab, "--", "apply", "--filename", &manifest.to_string_lossy()])?)?;
     let deadline = Instant::now() + ANSWER_WITHIN;

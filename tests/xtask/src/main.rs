@@ -1,12 +1,13 @@
-//! Development tasks: `cargo xtask check | test | demo`.
+//! Development tasks: `cargo xtask check | test | demo | bench`.
 //!
 //! `check` is what must hold before every commit, `test` is what CI runs, `demo` shows
-//! the whole road on this machine. A task is a file; what they run
+//! the whole road on this machine, `bench` measures it. A task is a file; what they run
 //! are the ordinary tools and the real `slipway`, so each can be typed by hand too.
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod check;
 mod demo;
 mod run;
@@ -30,6 +31,8 @@ enum Task {
     Test(test::Args),
     /// From the lock file to a pod that answers, on four machines
     Demo(demo::Args),
+    /// Measure
+    Bench(bench::Args),
 }
 
 fn main() -> Result<()> {
@@ -37,5 +40,6 @@ fn main() -> Result<()> {
         Task::Check => check::run().map(|tally| println!("{tally}")),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Bench(args) => bench::run(&args),
     }
 }
