@@ -8,11 +8,11 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use jiff::{SignedDuration, Timestamp};
-use machine_config::machine::{
-    Addressing, BootstrapToken, Cluster, ControlPlaneConfig, DiskChoice, EtcdConfig, Header, LbConfig, Machine,
-    MachineConfig, Network, RoleConfig, SCHEMA, WorkerConfig,
-};
 use machine_config::Role;
+use machine_config::machine::{
+    Addressing, BootstrapToken, Cluster, ControlPlaneConfig, EtcdConfig, Header, LbConfig,
+    Machine, MachineConfig, Network, RoleConfig, SCHEMA, WorkerConfig,
+};
 
 use super::plan::{Plan, PlannedAddressing, PlannedMachine};
 use super::secrets::Secrets;
@@ -21,7 +21,12 @@ use super::secrets::Secrets;
 ///
 /// # Errors
 /// When a lifetime of the plan leads beyond the end of the calendar.
-pub fn configs(plan: &Plan, secrets: &Secrets, serial: u64, now: Timestamp) -> Result<Vec<MachineConfig>, jiff::Error> {
+pub fn configs(
+    plan: &Plan,
+    secrets: &Secrets,
+    serial: u64,
+    now: Timestamp,
+) -> Result<Vec<MachineConfig>, jiff::Error> {
     let lifetimes = plan.lifetimes;
     let expires = now.checked_add(SignedDuration::from_hours(i64::from(lifetimes.config_days) * 24))?;
     let token = BootstrapToken {
@@ -37,7 +42,11 @@ pub fn configs(plan: &Plan, secrets: &Secrets, serial: u64, now: Timestamp) -> R
         machines: plan
             .machines
             .iter()
-            .map(|machine| Machine { name: machine.name.clone(), role: machine.role, address: machine.address })
+            .map(|machine| Machine {
+                name: machine.name.clone(),
+                role: machine.role,
+                address: machine.address,
+            })
             .collect(),
     };
     let config = |machine: &PlannedMachine| MachineConfig {
@@ -57,7 +66,6 @@ pub fn configs(plan: &Plan, secrets: &Secrets, serial: u64, now: Timestamp) -> R
             resolvers: plan.network.resolvers.clone(),
             time_servers: plan.network.time_servers.clone(),
         },
-        disk: DiskChoice::default(),
         cluster: cluster.clone(),
         role: role_config(machine.role, plan, secrets, &token),
         drills: machine.drills.clone(),
@@ -68,9 +76,10 @@ pub fn configs(plan: &Plan, secrets: &Secrets, serial: u64, now: Timestamp) -> R
 fn addressing(plan: &Plan, machine: &PlannedMachine) -> Addressing {
     match machine.addressing {
         PlannedAddressing::Dhcp => Addressing::Dhcp {},
-        PlannedAddressing::Static => {
-            Addressing::Static { subnet: host_in(plan.network.machines, machine.address), gateway: plan.network.gateway }
-        }
+        PlannedAddressing::Static => Addressing::Static {
+            subnet: host_in(plan.network.machines, machine.address),
+            gateway: plan.network.gateway,
+        },
     }
 }
 

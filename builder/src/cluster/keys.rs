@@ -43,8 +43,9 @@ pub fn public_path(directory: &Path) -> PathBuf {
 /// # Errors
 /// The file can't be read, is no key, or wants another passphrase.
 pub fn load_signing_key(path: &Path) -> Result<SigningKey> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("reading the signing key {} (make one with: slipway keys new)", path.display()))?;
+    let text = fs::read_to_string(path).with_context(|| {
+        format!("reading the signing key {} (make one with: slipway keys new)", path.display())
+    })?;
     SigningKey::open(&text, || std::env::var(PASSPHRASE_VARIABLE).ok())
         .with_context(|| format!("reading {}", path.display()))
 }
@@ -54,6 +55,7 @@ pub fn load_signing_key(path: &Path) -> Result<SigningKey> {
 /// # Errors
 /// The file can't be read or is no key.
 pub fn load_public_key(path: &Path) -> Result<PublicKey> {
-    let text = fs::read_to_string(path).with_context(|| format!("reading the public key {}", path.display()))?;
+    let text =
+        fs::read_to_string(path).with_context(|| format!("reading the public key {}", path.display()))?;
     PublicKey::parse(&text).with_context(|| format!("reading {}", path.display()))
 }

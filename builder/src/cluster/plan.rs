@@ -303,14 +303,21 @@ fn check_networks(raw: &RawPlan, complaints: &mut Complaints<'_>) {
         if overlap(a, b) {
             complaints.add(
                 at.clone(),
-                format!("the networks of {} ({a}) and {} ({b}) overlap: choose separate ones", names.0, names.1),
+                format!(
+                    "the networks of {} ({a}) and {} ({b}) overlap: choose separate ones",
+                    names.0, names.1
+                ),
             );
         }
     }
     if services.0.prefix_len() > SMALLEST_SERVICE_PREFIX {
-        complaints.add(services.1, format!("{} is too small for Services: /{SMALLEST_SERVICE_PREFIX} at least", services.0));
+        complaints.add(
+            services.1,
+            format!("{} is too small for Services: /{SMALLEST_SERVICE_PREFIX} at least", services.0),
+        );
     }
-    let nodes = raw.machines.iter().filter(|m| matches!(m.role.get_ref(), Role::Worker | Role::ControlPlane)).count();
+    let nodes =
+        raw.machines.iter().filter(|m| matches!(m.role.get_ref(), Role::Worker | Role::ControlPlane)).count();
     let room = if pods.0.prefix_len() > NODE_POD_PREFIX {
         0
     } else {
@@ -351,7 +358,8 @@ fn check_machines(raw: &RawPlan, complaints: &mut Complaints<'_>) {
         if let Some(other) = addresses.insert(address, format!("machine {name}")) {
             complaints.add(machine.address.span(), format!("{address} is already the address of {other}"));
         }
-        let usable = machines.contains(&address) && address != machines.network() && address != machines.broadcast();
+        let usable =
+            machines.contains(&address) && address != machines.network() && address != machines.broadcast();
         if !usable {
             complaints.add(machine.address.span(), format!("{address} is not a host address in {machines}"));
         }
@@ -359,7 +367,10 @@ fn check_machines(raw: &RawPlan, complaints: &mut Complaints<'_>) {
             if !is_mac(mac.get_ref()) {
                 complaints.add(
                     mac.span(),
-                    format!("{:?} is not a MAC address of one machine, such as 52:54:00:12:34:56", mac.get_ref()),
+                    format!(
+                        "{:?} is not a MAC address of one machine, such as 52:54:00:12:34:56",
+                        mac.get_ref()
+                    ),
                 );
             } else if let Some(other) = macs.insert(mac.get_ref().to_ascii_lowercase(), name.clone()) {
                 complaints.add(mac.span(), format!("machine {other} has the same MAC address"));
@@ -390,11 +401,16 @@ fn check_roles(raw: &RawPlan, complaints: &mut Complaints<'_>) {
     if etcd == 0
         && let Some(control_plane) = of(Role::ControlPlane).next()
     {
-        complaints.add(control_plane.role.span(), "a control plane needs etcd: add a machine with role = \"etcd\"".to_owned());
+        complaints.add(
+            control_plane.role.span(),
+            "a control plane needs etcd: add a machine with role = \"etcd\"".to_owned(),
+        );
     }
     if of(Role::ControlPlane).next().is_none() {
-        complaints
-            .add(raw.name.span(), "no machine has role = \"control-plane\": there would be no API to join".to_owned());
+        complaints.add(
+            raw.name.span(),
+            "no machine has role = \"control-plane\": there would be no API to join".to_owned(),
+        );
     }
     if of(Role::Lb).next().is_none() && raw.endpoint.is_none() {
         complaints.add(
@@ -419,29 +435,51 @@ fn endpoint(raw: &RawPlan, complaints: &mut Complaints<'_>) -> Endpoint {
                 networks.pods.as_ref().map_or_else(default_pods, |s| *s.get_ref()),
                 networks.services.as_ref().map_or_else(default_services, |s| *s.get_ref()),
             ];
-            if address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast() {
-                complaints.add(spanned.span(), format!("{address} cannot be dialled by other machines, so no certificate would cover it"));
-            } else if let Some(net) = inside.iter().find(|net| net.contains(&address)) {
-                complaints.add(spanned.span(), format!("the endpoint {address} lies in the cluster's own {net}, where no balancer can be"));
-            } else if let Some(other) = raw
-                .machines
-                .iter()
-                .find(|m| *m.address.get_ref() == address && matches!(m.role.get_ref(), Role::Etcd | Role::Worker))
+            if address.is_unspecified()
+                || address.is_loopback()
+                || address.is_multicast()
+                || address.is_broadcast()
             {
                 complaints.add(
                     spanned.span(),
-                    format!("the endpoint is machine {}, a {}, which does not serve the API", other.name.get_ref(), other.role.get_ref()),
+                    format!(
+                        "{address} cannot be dialled by other machines, so no certificate would cover it"
+                    ),
+                );
+            } else if let Some(net) = inside.iter().find(|net| net.contains(&address)) {
+                complaints.add(
+                    spanned.span(),
+                    format!(
+                        "the endpoint {address} lies in the cluster's own {net}, where no balancer can be"
+                    ),
+                );
+            } else if let Some(other) = raw.machines.iter().find(|m| {
+                *m.address.get_ref() == address && matches!(m.role.get_ref(), Role::Etcd | Role::Worker)
+            }) {
+                complaints.add(
+                    spanned.span(),
+                    format!(
+                        "the endpoint is machine {}, a {}, which does not serve the API",
+                        other.name.get_ref(),
+                        other.role.get_ref()
+                    ),
                 );
             }
         }
         Err(_) if is_domain(&written.host) => {}
         Err(_) => complaints.add(
             spanned.span(),
-            format!("{:?} is neither an IPv4 address nor a DNS name, so no certificate would cover it", written.host),
+            format!(
+                "{:?} is neither an IPv4 address nor a DNS name, so no certificate would cover it",
+                written.host
+            ),
         ),
     }
     if written.port != API_PORT && lb.is_some() {
-        complaints.add(spanned.span(), format!("our load balancers listen on {API_PORT}: use that port, or no lb machines"));
+        complaints.add(
+            spanned.span(),
+            format!("our load balancers listen on {API_PORT}: use that port, or no lb machines"),
+        );
     }
     Endpoint { host: written.host.clone(), port: written.port }
 }

@@ -86,5 +86,8 @@ fn token(length: usize) -> Result<String, getrandom::Error> {
     let mut bytes = vec![0; length];
     getrandom::fill(&mut bytes)?;
     // 32 letters divide 256 evenly, so every letter is as likely as any other.
-    Ok(bytes.into_iter().map(|byte| char::from(TOKEN_ALPHABET[usize::from(byte) % TOKEN_ALPHABET.len()])).collect())
+    Ok(bytes
+        .into_iter()
+        .map(|byte| char::from(TOKEN_ALPHABET[usize::from(byte) % TOKEN_ALPHABET.len()]))
+        .collect())
 }

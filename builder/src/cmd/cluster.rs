@@ -104,7 +104,8 @@ pub fn create(
     let mut paths = Vec::new();
     for config in &configs {
         let name = &config.header.machine;
-        let payload = toml::to_string(config).with_context(|| format!("writing down the config of {name}"))?;
+        let payload =
+            toml::to_string(config).with_context(|| format!("writing down the config of {name}"))?;
         let comment = format!("cluster {} machine {name} serial {}", plan.name, config.header.serial);
         let sealed = signing_key.seal(payload.as_bytes(), &comment)?;
         let path = directory.join("machines").join(format!("{name}.slipway"));

@@ -12,8 +12,8 @@ use machine_config::admission::{Binding, Situation};
 use machine_config::{ClusterName, MachineConfig, MachineName, Role, admit};
 use trust::envelope::{self, PublicKey, Verified};
 
-use crate::cluster::private_file::{self, Readers};
 use crate::cluster::keys;
+use crate::cluster::private_file::{self, Readers};
 use crate::cmd::Context;
 
 /// Longest envelope that a machine reads.
@@ -196,7 +196,9 @@ const SECRET_KEYS: [&str; 4] = ["key", "secret", "encryption-key", "service-acco
 fn redact(table: &mut toml::Table) {
     for (key, value) in table.iter_mut() {
         match value {
-            toml::Value::String(text) if SECRET_KEYS.contains(&key.as_str()) => *text = "(left out)".to_owned(),
+            toml::Value::String(text) if SECRET_KEYS.contains(&key.as_str()) => {
+                *text = "(left out)".to_owned()
+            }
             toml::Value::Table(inner) => redact(inner),
             _ => {}
         }
@@ -213,7 +215,8 @@ fn open(path: &Path, trusted: &Trusted) -> Result<Verified> {
 }
 
 fn parse(payload: &[u8], path: &Path) -> Result<MachineConfig> {
-    let text = std::str::from_utf8(payload).with_context(|| format!("{}: refused: not UTF-8", path.display()))?;
+    let text =
+        std::str::from_utf8(payload).with_context(|| format!("{}: refused: not UTF-8", path.display()))?;
     MachineConfig::parse(text).with_context(|| format!("{}: refused", path.display()))
 }
 
@@ -255,7 +258,11 @@ mod tests {
         // Keys span lines in TOML's multi-line strings as they do in PEM: compare without white space.
         let flat = |text: &str| text.replace("\\n", "").split_whitespace().collect::<String>();
         let text = flat(&text);
-        secrets_of(&secrets).into_iter().filter(|(_, secret)| text.contains(&flat(secret))).map(|(name, _)| name).collect()
+        secrets_of(&secrets)
+            .into_iter()
+            .filter(|(_, secret)| text.contains(&flat(secret)))
+            .map(|(name, _)| name)
+            .collect()
     }
 
     #[test]

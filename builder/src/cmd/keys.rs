@@ -55,10 +55,10 @@ pub fn run(args: Args, context: &Context) -> Result<()> {
         return report(&secret, &public, context);
     }
     let passphrase = if args.passphrase {
-        let text = std::env::var(PASSPHRASE_VARIABLE)
-            .ok()
-            .filter(|text| !text.is_empty())
-            .with_context(|| format!("--passphrase takes it from the environment: set {PASSPHRASE_VARIABLE}"))?;
+        let text =
+            std::env::var(PASSPHRASE_VARIABLE).ok().filter(|text| !text.is_empty()).with_context(|| {
+                format!("--passphrase takes it from the environment: set {PASSPHRASE_VARIABLE}")
+            })?;
         Some(text)
     } else {
         None

@@ -106,10 +106,16 @@ pub fn admit(config: &MachineConfig, situation: &Situation) -> Result<(), Refusa
     }
     if let Some(bound) = &situation.bound_to {
         if header.cluster != bound.cluster {
-            return Err(Refusal::OtherCluster { offered: header.cluster.clone(), own: bound.cluster.clone() });
+            return Err(Refusal::OtherCluster {
+                offered: header.cluster.clone(),
+                own: bound.cluster.clone(),
+            });
         }
         if header.machine != bound.machine {
-            return Err(Refusal::OtherMachine { offered: header.machine.clone(), own: bound.machine.clone() });
+            return Err(Refusal::OtherMachine {
+                offered: header.machine.clone(),
+                own: bound.machine.clone(),
+            });
         }
     }
     if let Some(mac) = &header.mac

@@ -6,7 +6,6 @@
 //! Secrets are here by role: a worker's config has no private CA key, an lb's no secret.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
@@ -22,7 +21,9 @@ pub const SCHEMA: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     /// The payload is newer than this image.
-    #[error("schema {found} is too new: this image reads up to {SCHEMA}; boot a newer image or sign an older schema")]
+    #[error(
+        "schema {found} is too new: this image reads up to {SCHEMA}; boot a newer image or sign an older schema"
+    )]
     SchemaTooNew {
         /// What the payload says.
         found: u32,
@@ -42,9 +43,6 @@ pub struct MachineConfig {
     pub header: Header,
     /// How the machine reaches the network.
     pub network: Network,
-    /// Which disk holds STATE and DATA.
-    #[serde(default)]
-    pub disk: DiskChoice,
     /// What every machine of the cluster agrees on.
     pub cluster: Cluster,
     /// What the role needs, secrets included.
@@ -106,20 +104,6 @@ pub enum Addressing {
         /// The default route, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         gateway: Option<Ipv4Addr>,
-    },
-}
-
-/// Which disk holds STATE and DATA.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "by", deny_unknown_fields, rename_all = "kebab-case")]
-pub enum DiskChoice {
-    /// The one that is ours already, or else the only blank one.
-    #[default]
-    Automatic,
-    /// A device node.
-    Path {
-        /// Such as `/dev/vda`.
-        path: PathBuf,
     },
 }
 

@@ -192,7 +192,10 @@ pub fn order(specs: &[ServiceSpec]) -> Result<Vec<ServiceName>, GraphError> {
 }
 
 /// One cycle among what could not be placed: follow unplaced needs until a name comes again.
-fn cycle(by_name: &BTreeMap<&ServiceName, &ServiceSpec>, placed: &BTreeSet<&ServiceName>) -> Vec<ServiceName> {
+fn cycle(
+    by_name: &BTreeMap<&ServiceName, &ServiceSpec>,
+    placed: &BTreeSet<&ServiceName>,
+) -> Vec<ServiceName> {
     let mut path: Vec<ServiceName> = Vec::new();
     let mut at = by_name.values().find(|spec| !placed.contains(&spec.name));
     while let Some(spec) = at {
@@ -243,7 +246,8 @@ mod tests {
 
     #[test]
     fn an_unknown_field_of_a_readiness_is_refused() {
-        let text = "name = \"a\"\ndescription = \"x\"\nexec = [\"/bin/x\"]\nready = { by = \"exit\", often = true }";
+        let text =
+            "name = \"a\"\ndescription = \"x\"\nexec = [\"/bin/x\"]\nready = { by = \"exit\", often = true }";
         assert!(toml::from_str::<ServiceSpec>(text).is_err());
     }
 }
