@@ -13,6 +13,7 @@ pub mod machine;
 pub mod network;
 pub mod notify;
 pub mod paths;
+pub mod pki;
 pub mod storage;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ fn find(name: &str) -> Option<fn() -> Outcome> {
         "config" => Some(|| Ok(config::run()?)),
         "storage" => Some(|| Ok(storage::run()?)),
         "network" => Some(|| Ok(network::run()?)),
+        "pki" => Some(|| Ok(pki::run()?)),
         _ => None,
     }
 }

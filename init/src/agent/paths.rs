@@ -15,7 +15,7 @@ pub const BINDING: &str = "/state/config/binding.toml";
 /// The config that was accepted last, as it arrived.
 pub const ACCEPTED: &str = "/state/config/accepted.slipway";
 /// Certificates and keys that outlive a reboot.
-pub const KEPT_PKI: &str = "/state/pki";
+pub const KEPT_LEAVES: &str = "/state/pki/leaves.toml";
 /// The kubelet's identity.
 pub const KUBELET_STATE: &str = "/state/kubelet";
 /// Exists once this machine has been an etcd member.

@@ -1,0 +1,16 @@
+//! The pki agent: everything that a role's services read, made from the machine config.
+//!
+//! `render` turns a config into files, directories and wanted certificates; `leaf` decides
+//! which certificates must be minted anew, `member` whether etcd may start; these are pure.
+//! `store` keeps what was minted over a reboot, `task` writes everything, tells PID 1, and
+//! stays to renew.
+
+mod leaf;
+mod member;
+mod render;
+mod store;
+mod task;
+
+pub use leaf::Issuer;
+pub use store::StoreError;
+pub use task::{PkiAgentError, run};

@@ -1,0 +1,143 @@
+//! From a machine config to what its services read: files, directories, certificates.
+//!
+//! A function of the config alone (and of what the kubelet already has), so every flag
+//! and every line of configuration is tested without a machine. A module per kind of
+//! service; the flags and their reasons are from the project's notes on Kubernetes.
+//! JSON is written where YAML is read: it is YAML, and it has a serializer.
+
+mod control_plane;
+mod etcd;
+mod kubeconfig;
+mod lb;
+mod node;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use machine_config::MachineConfig;
+use machine_config::machine::{Machine, RoleConfig};
+use machine_config::pem::Authority;
+use serde_json::Value;
+
+use super::leaf::{Issuer, Wish};
+use crate::agent::paths;
+
+/// A file to be written.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct File {
+    /// Where.
+    pub path: PathBuf,
+    /// Its permissions: 0600 for everything that holds a secret.
+    pub mode: u32,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Contents may be secret.
+        write!(f, "File({}, {:o}, {} bytes)", self.path.display(), self.mode, self.bytes.len())
+    }
+}
+
+/// Everything that a role's services read.
+#[derive(Debug, Default)]
+pub(super) struct Rendered {
+    /// Files with their contents.
+    pub files: Vec<File>,
+    /// Directories that must exist although nothing is written to them here.
+    pub directories: Vec<(PathBuf, u32)>,
+    /// Certificates to mint.
+    pub wishes: Vec<Wish>,
+    /// The authorities that mint them.
+    pub authorities: BTreeMap<Issuer, Authority>,
+}
+
+/// What a node already has of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NodeIdentity {
+    /// Nothing: the kubelet presents the bootstrap token.
+    None,
+    /// A client certificate that is still good.
+    Certificate,
+}
+
+/// Renders all that `config`'s role needs.
+pub(super) fn render(config: &MachineConfig, identity: NodeIdentity) -> Rendered {
+    let mut out = Rendered::default();
+    match &config.role {
+        RoleConfig::Lb(lb) => lb::render(config, lb, &mut out),
+        RoleConfig::Etcd(etcd) => etcd::render(config, etcd, &mut out),
+        RoleConfig::ControlPlane(plane) => {
+            control_plane::render(config, plane, &mut out);
+            let node = node::Node {
+                kubernetes_ca: &plane.kubernetes_ca.certificate,
+                token: &plane.bootstrap_token,
+                // Its own API server: a node of the control plane must not depend on the load balancer,
+                // nor talk to another version than its own.
+                api: "https://127.0.0.1:6443".to_owned(),
+                takes_pods: node::TakesPods::OnlyTolerating,
+            };
+            node::render(config, &node, identity, &mut out);
+        }
+        RoleConfig::Worker(worker) => {
+            let node = node::Node {
+                kubernetes_ca: &worker.kubernetes_ca,
+                token: &worker.bootstrap_token,
+                api: config.cluster.endpoint.url(),
+                takes_pods: node::TakesPods::All,
+            };
+            node::render(config, &node, identity, &mut out);
+        }
+    }
+    out
+}
+
+impl Rendered {
+    fn text(&mut self, path: impl AsRef<Path>, text: impl Into<String>) {
+        self.file(path, 0o644, text.into().into_bytes());
+    }
+
+    fn secret(&mut self, path: impl AsRef<Path>, text: impl Into<String>) {
+        self.file(path, 0o600, text.into().into_bytes());
+    }
+
+    fn json(&mut self, path: impl AsRef<Path>, value: &Value) {
+        self.text(path, format!("{value:#}\n"));
+    }
+
+    fn secret_json(&mut self, path: impl AsRef<Path>, value: &Value) {
+        self.secret(path, format!("{value:#}\n"));
+    }
+
+    /// The arguments of `service`, one per line.
+    fn args(&mut self, service: &str, args: &[String]) {
+        debug_assert!(args.iter().all(|arg| !arg.contains('\n')), "an argument is a line");
+        let text: String = args.iter().map(|arg| format!("{arg}\n")).collect();
+        self.text(Path::new(paths::ARGS).join(service), text);
+    }
+
+    fn file(&mut self, path: impl AsRef<Path>, mode: u32, bytes: Vec<u8>) {
+        debug_assert!(!self.files.iter().any(|file| file.path == path.as_ref()), "written twice");
+        self.files.push(File { path: path.as_ref().to_owned(), mode, bytes });
+    }
+}
+
+/// The path of a certificate or key that services read.
+fn pki(name: &str) -> String {
+    format!("{}/{name}", paths::PKI)
+}
+
+/// The path of a file of Kubernetes' parts.
+fn kubernetes(name: &str) -> String {
+    format!("{}/{name}", paths::KUBERNETES)
+}
+
+/// The addresses of `machines` at `port`, as URLs, joined by commas.
+fn urls<'a>(machines: impl Iterator<Item = &'a Machine>, port: u16) -> Vec<String> {
+    machines.map(|machine| format!("https://{}:{port}", machine.address)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! A node: containerd, kubelet, kube-proxy, flannel.
+//!
+//! The kubelet's certificate is the node's only identity: it is asked for with a token on
+//! the first boot, kept in STATE, and borrowed by kube-proxy and flannel. The CNI
+//! configuration is flannel's to write, once it knows the node's subnet.
+
+use machine_config::MachineConfig;
+use machine_config::machine::BootstrapToken;
+use machine_config::pem::Certificate;
+use serde_json::{Value, json};
+
+use super::kubeconfig::{Credentials, kubeconfig};
+use super::{NodeIdentity, Rendered, kubernetes, pki};
+use crate::agent::paths;
+
+/// The pause image, which the builder makes under this name.
+const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10.2";
+/// containerd's configuration.
+const CONTAINERD: &str = "/run/containerd-config/config.toml";
+/// Where flannel puts the CNI configuration.
+const CNI_DIRECTORY: &str = "/run/cni/net.d";
+
+/// What a node is told by its role.
+pub(super) struct Node<'a> {
+    /// Whose certificate the API shows.
+    pub kubernetes_ca: &'a Certificate,
+    /// For its first certificate.
+    pub token: &'a BootstrapToken,
+    /// Where the API is.
+    pub api: String,
+    /// Which pods may run on it.
+    pub takes_pods: TakesPods,
+}
+
+/// Which pods may run on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TakesPods {
+    /// Any.
+    All,
+    /// Those that tolerate a control plane.
+    OnlyTolerating,
+}
+
+pub(super) fn render(config: &MachineConfig, node: &Node<'_>, identity: NodeIdentity, out: &mut Rendered) {
+    let ca = pki("kubernetes-ca.crt");
+    out.text(&ca, node.kubernetes_ca.as_pem());
+    for (directory, mode) in [
+        (CNI_DIRECTORY, 0o755),
+        ("/run/flannel", 0o755),
+        (paths::KUBELET_STATE, 0o700),
+        ("/var/lib/kubelet/volumeplugins", 0o755),
+        ("/var/log/pods", 0o755),
+        ("/var/log/containers", 0o755),
+    ] {
+        out.directories.push((directory.into(), mode));
+    }
+
+    out.text(CONTAINERD, containerd());
+    out.json(kubernetes("kubelet.json"), &kubelet(config, node.takes_pods));
+    out.json(kubernetes("kube-proxy.json"), &kube_proxy(config));
+    out.json(kubernetes("flannel.json"), &flannel(config));
+    let token = Credentials::Token(node.token.bearer());
+    out.secret_json(kubernetes("bootstrap.conf"), &kubeconfig(&node.api, &ca, &token));
+    out.secret(pki("bootstrap.token"), node.token.bearer().expose());
+    let own = kubeconfig(&node.api, &ca, &own_credentials());
+    out.json(kubernetes("node.conf"), &own);
+    if identity == NodeIdentity::Certificate {
+        // The kubelet writes this one itself after its first boot, and would keep an old endpoint in it for ever.
+        out.secret_json(kubelet_state("kubeconfig"), &own);
+    }
+
+    out.args("wait-api", &wait_api(node, identity));
+    out.args("kubelet", &kubelet_flags(config));
+    out.args("kube-proxy", &[format!("--config={}", kubernetes("kube-proxy.json"))]);
+    out.args("flannel", &flannel_flags(config));
+}
+
+fn kubelet_state(name: &str) -> String {
+    format!("{}/{name}", paths::KUBELET_STATE)
+}
+
+fn own_credentials() -> Credentials {
+    // One file with both; the kubelet turns the link when it renews.
+    let pair = kubelet_state("pki/kubelet-client-current.pem");
+    Credentials::Certificate { certificate: pair.clone(), key: pair }
+}
+
+/// Waits for the moment at which the kubelet's first request succeeds. Without a
+/// certificate that is when the API knows the token and what it allows, which the cluster
+/// agent of a control plane sees to; a kubelet that comes earlier dies and tries again.
+fn wait_api(node: &Node<'_>, identity: NodeIdentity) -> Vec<String> {
+    let ca = pki("kubernetes-ca.crt");
+    let path = match identity {
+        NodeIdentity::Certificate => "/readyz",
+        NodeIdentity::None => "/apis/certificates.k8s.io/v1/certificatesigningrequests?limit=1",
+    };
+    let mut args = vec!["https".to_owned(), format!("{}{path}", node.api), "--ca".to_owned(), ca];
+    if identity == NodeIdentity::None {
+        args.extend(["--token".to_owned(), pki("bootstrap.token")]);
+    }
+    args
+}
+
+fn kubelet_flags(config: &MachineConfig) -> Vec<String> {
+    vec![
+        format!("--config={}", kubernetes("kubelet.json")),
+        format!("--bootstrap-kubeconfig={}", kubernetes("bootstrap.conf")),
+        format!("--kubeconfig={}", kubelet_state("kubeconfig")),
+        format!("--cert-dir={}", kubelet_state("pki")),
+        format!("--hostname-override={}", config.header.machine),
+        format!("--node-ip={}", config.network.address),
+    ]
+}
+
+fn kubelet(config: &MachineConfig, takes_pods: TakesPods) -> Value {
+    let taints = match takes_pods {
+        TakesPods::All => json!([]),
+        TakesPods::OnlyTolerating => {
+            json!([{ "key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule" }])
+        }
+    };
+    json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+        "authentication": {
+            "anonymous": { "enabled": false },
+            "webhook": { "enabled": true, "cacheTTL": "2m" },
+            "x509": { "clientCAFile": pki("kubernetes-ca.crt") },
+        },
+        "authorization": { "mode": "Webhook" },
+        "rotateCertificates": true,
+        "serverTLSBootstrap": true,
+        "tlsMinVersion": "VersionTLS13",
+        "readOnlyPort": 0,
+        "healthzBindAddress": "127.0.0.1",
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": "/",
+        "enforceNodeAllocatable": ["pods"],
+        "kubeReserved": { "cpu": "100m", "memory": "192Mi", "pid": "200" },
+        "systemReserved": { "cpu": "50m", "memory": "128Mi", "pid": "200" },
+        "clusterDNS": [config.cluster.dns_service_address()],
+        "clusterDomain": config.cluster.domain,
+        "resolvConf": format!("{}/resolv.conf", paths::ETC),
+        "podLogsDir": "/var/log/pods",
+        "volumePluginDir": "/var/lib/kubelet/volumeplugins",
+        // There is no iptables on the machine.
+        "makeIPTablesUtilChains": false,
+        "seccompDefault": true,
+        "streamingConnectionIdleTimeout": "5m",
+        // PID 1 sets the kernel's parameters; a wrong one should be an error, not be changed.
+        "protectKernelDefaults": true,
+        // A preloaded image must not become unusable by a failed pull of another one.
+        "imagePullCredentialsVerificationPolicy": "NeverVerify",
+        "registerWithTaints": taints,
+        "containerLogMaxSize": "10Mi",
+        "containerLogMaxFiles": 3,
+    })
+}
+
+fn kube_proxy(config: &MachineConfig) -> Value {
+    json!({
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "nftables",
+        "hostnameOverride": config.header.machine,
+        "clusterCIDR": config.cluster.pod_subnet.trunc().to_string(),
+        "detectLocalMode": "ClusterCIDR",
+        "clientConnection": { "kubeconfig": kubernetes("node.conf") },
+        "metricsBindAddress": "127.0.0.1:10249",
+        // Load balancers in front of Services ask it from outside.
+        "healthzBindAddress": "0.0.0.0:10256",
+        // 0: leave the kernel's parameters to PID 1.
+        "conntrack": { "maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s" },
+    })
+}
+
+fn flannel(config: &MachineConfig) -> Value {
+    json!({
+        "Network": config.cluster.pod_subnet.trunc().to_string(),
+        "EnableNFTables": true,
+        "Backend": { "Type": "vxlan" },
+    })
+}
+
+fn flannel_flags(config: &MachineConfig) -> Vec<String> {
+    vec![
+        format!("--kubeconfig-file={}", kubernetes("node.conf")),
+        format!("--node-name={}", config.header.machine),
+        format!("--iface={}", config.network.address),
+        format!("--net-config-path={}", kubernetes("flannel.json")),
+        "--subnet-file=/run/flannel/subnet.env".to_owned(),
+        format!("--cni-config-file={CNI_DIRECTORY}/10-slipway.conflist"),
+        "--ip-masq".to_owned(),
+        "--healthz-address=127.0.0.1:10254".to_owned(),
+    ]
+}
+
+/// Only what a node needs is loaded; images are in the image already, a pull works too.
+fn containerd() -> String {
+    format!(
+        r#"version = 3
+root = "/var/lib/containerd"
+state = "/run/containerd"
+disabled_plugins = [
+    "io.containerd.nri.v1.nri",
+    "io.containerd.snapshotter.v1.blockfile",
+    "io.containerd.snapshotter.v1.erofs",
+    "io.containerd.snapshotter.v1.native",
+    "io.containerd.differ.v1.erofs",
+]
+
+[grpc]
+address = "/run/containerd/containerd.sock"
+
+[plugins."io.containerd.cri.v1.images"]
+snapshotter = "overlayfs"
+
+[plugins."io.containerd.cri.v1.images".pinned_images]
+sandbox = "{PAUSE_IMAGE}"
+
+[plugins."io.containerd.cri.v1.images".registry]
+config_path = "/etc/containerd/certs.d"
+
+[plugins."io.containerd.cri.v1.runtime".containerd]
+default_runtime_name = "runc"
+
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+BinaryName = "/usr/bin/runc"
+SystemdCgroup = false
+
+[plugins."io.containerd.cri.v1.runtime".cni]
+bin_dirs = ["/usr/lib/cni"]
+conf_dir = "{CNI_DIRECTORY}"
+use_internal_loopback = true
+"#
+    )
+}

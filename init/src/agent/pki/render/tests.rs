@@ -1,0 +1,205 @@
+//! What each role's services read, and above all what they must not.
+//!
+//! Flags themselves are judged by the real programs in the tests that boot machines; here
+//! are the promises that a wrong line would break silently.
+
+use machine_config::Role;
+
+use super::*;
+use crate::agent::fixture::config;
+
+fn rendered(role: Role) -> Rendered {
+    render(&config(role), NodeIdentity::None)
+}
+
+fn text(rendered: &Rendered, path: &str) -> String {
+    let file = rendered.files.iter().find(|file| file.path == Path::new(path));
+    let file = file.unwrap_or_else(|| panic!("{path} is not written"));
+    String::from_utf8(file.bytes.clone()).unwrap()
+}
+
+fn args(rendered: &Rendered, service: &str) -> Vec<String> {
+    text(rendered, &format!("/run/slipway/args/{service}")).lines().map(str::to_owned).collect()
+}
+
+fn all_text(rendered: &Rendered) -> String {
+    rendered.files.iter().map(|file| String::from_utf8_lossy(&file.bytes)).collect()
+}
+
+#[test]
+fn whatever_holds_a_secret_is_readable_by_root_alone() {
+    for role in Role::ALL {
+        for file in rendered(role).files {
+            let text = String::from_utf8_lossy(&file.bytes);
+            let secret =
+                ["PRIVATE KEY", "0123456789abcdef", "AAECAwQF"].iter().any(|mark| text.contains(mark));
+            assert!(!secret || file.mode == 0o600, "{role}: {} is {:o}", file.path.display(), file.mode);
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_on_a_command_line() {
+    for role in Role::ALL {
+        for file in rendered(role).files.iter().filter(|file| file.path.starts_with(paths::ARGS)) {
+            let text = String::from_utf8_lossy(&file.bytes);
+            for mark in ["0123456789abcdef", "AAECAwQF", "PRIVATE"] {
+                assert!(!text.contains(mark), "{role}: {}", file.path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_secret_does_not_show_in_debug_output() {
+    let out = rendered(Role::ControlPlane);
+    let shown = format!("{out:?}");
+    assert!(!shown.contains("0123456789abcdef") && !shown.contains("PRIVATE KEY-----\n"));
+}
+
+#[test]
+fn a_worker_has_no_authority_and_mints_nothing() {
+    let out = rendered(Role::Worker);
+    assert!(out.authorities.is_empty());
+    assert!(out.wishes.is_empty());
+    assert!(!all_text(&out).contains("PRIVATE KEY"));
+}
+
+#[test]
+fn a_load_balancer_has_nothing_secret_at_all() {
+    let out = rendered(Role::Lb);
+    assert!(out.files.iter().all(|file| file.mode == 0o644));
+    let cfg = text(&out, "/run/haproxy/haproxy.cfg");
+    assert!(cfg.contains("\n    bind :6443\n"));
+    assert!(cfg.contains("\n    server cp1 10.77.0.12:6443\n"));
+    assert!(cfg.contains(
+        "verify required ca-file /run/slipway/pki/kubernetes-ca.crt verifyhost kubernetes.default.svc"
+    ));
+}
+
+#[test]
+fn every_argument_that_names_a_file_names_one_that_is_written_or_minted() {
+    for role in Role::ALL {
+        let out = rendered(role);
+        let mut known: Vec<String> = out.files.iter().map(|file| file.path.display().to_string()).collect();
+        for wish in &out.wishes {
+            known.extend([pki(&format!("{}.crt", wish.name)), pki(&format!("{}.key", wish.name))]);
+        }
+        let mut checked = 0;
+        for file in &out.files {
+            let text = String::from_utf8_lossy(&file.bytes);
+            let words = text.split(|c: char| c.is_whitespace() || "\"=,".contains(c));
+            for word in
+                words.filter(|word| word.starts_with(paths::PKI) || word.starts_with("/run/kubernetes/"))
+            {
+                assert!(
+                    known.iter().any(|path| path == word),
+                    "{role}: {} names {word}",
+                    file.path.display()
+                );
+                checked += 1;
+            }
+        }
+        assert!(checked > 0, "{role}");
+    }
+}
+
+#[test]
+fn the_api_servers_certificate_bears_every_name_by_which_it_is_dialled() {
+    let mut config = config(Role::ControlPlane);
+    config.cluster.endpoint.host = "api.demo.example".to_owned();
+    let out = render(&config, NodeIdentity::None);
+    let leaf = &out.wishes.iter().find(|wish| wish.name == "apiserver").unwrap().leaf;
+    for name in
+        ["kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "cp1", "lb1", "api.demo.example"]
+    {
+        assert!(leaf.dns_names.iter().any(|dns| dns == name), "{name}");
+    }
+    for address in ["127.0.0.1", "10.96.0.1", "10.77.0.12", "10.77.0.10"] {
+        assert!(leaf.addresses.contains(&address.parse().unwrap()), "{address}");
+    }
+}
+
+#[test]
+fn only_the_cluster_agent_may_do_anything_and_not_for_long() {
+    let out = rendered(Role::ControlPlane);
+    let masters: Vec<_> = out.wishes.iter().filter(|wish| wish.leaf.organization.is_some()).collect();
+    assert_eq!(masters.len(), 1);
+    assert_eq!(masters[0].name, "cluster-agent");
+    assert_eq!(masters[0].lifetime, crate::agent::pki::leaf::POWERFUL);
+}
+
+#[test]
+fn one_control_plane_elects_no_leader_and_several_do() {
+    let alone = rendered(Role::ControlPlane);
+    assert!(args(&alone, "kube-controller-manager").contains(&"--leader-elect=false".to_owned()));
+    let mut config = config(Role::ControlPlane);
+    let mut second = config.cluster.machines[2].clone();
+    second.name = "cp2".parse().unwrap();
+    second.address = [10, 77, 0, 13].into();
+    config.cluster.machines.push(second);
+    let several = render(&config, NodeIdentity::None);
+    assert!(args(&several, "kube-controller-manager").contains(&"--leader-elect=true".to_owned()));
+    assert!(args(&several, "kube-apiserver").iter().any(|arg| arg.starts_with("--shutdown-delay-duration=")));
+}
+
+#[test]
+fn a_control_plane_is_ready_for_any_of_several_etcd_members() {
+    let mut config = config(Role::ControlPlane);
+    let mut second = config.cluster.machines[1].clone();
+    second.address = [10, 77, 0, 15].into();
+    config.cluster.machines.push(second);
+    let out = render(&config, NodeIdentity::None);
+    let question = crate::probe::Question::parse(&args(&out, "wait-etcd")).unwrap();
+    let crate::probe::Question::Https { urls, .. } = question else { panic!("{question:?}") };
+    assert_eq!(urls.len(), 2);
+    assert!(
+        args(&out, "kube-apiserver")
+            .contains(&"--etcd-servers=https://10.77.0.11:2379,https://10.77.0.15:2379".to_owned())
+    );
+}
+
+#[test]
+fn a_node_with_a_certificate_does_not_depend_on_its_token() {
+    let fresh = rendered(Role::Worker);
+    assert!(args(&fresh, "wait-api").contains(&"--token".to_owned()));
+    assert!(!fresh.files.iter().any(|file| file.path == Path::new("/state/kubelet/kubeconfig")));
+
+    let known = render(&config(Role::Worker), NodeIdentity::Certificate);
+    let waits_for = args(&known, "wait-api");
+    assert_eq!(waits_for[1], "https://10.77.0.10:6443/readyz");
+    assert!(!waits_for.contains(&"--token".to_owned()));
+    assert!(text(&known, "/state/kubelet/kubeconfig").contains("kubelet-client-current.pem"));
+    for question in [args(&fresh, "wait-api"), waits_for] {
+        crate::probe::Question::parse(&question).unwrap();
+    }
+}
+
+#[test]
+fn a_control_planes_node_is_tainted_and_talks_to_its_own_api_server() {
+    let out = rendered(Role::ControlPlane);
+    assert!(text(&out, "/run/kubernetes/kubelet.json").contains("node-role.kubernetes.io/control-plane"));
+    assert!(text(&out, "/run/kubernetes/node.conf").contains("https://127.0.0.1:6443"));
+    let worker = rendered(Role::Worker);
+    assert!(!text(&worker, "/run/kubernetes/kubelet.json").contains("control-plane"));
+    assert!(text(&worker, "/run/kubernetes/node.conf").contains("https://10.77.0.10:6443"));
+}
+
+#[test]
+fn an_etcd_member_lets_in_control_planes_and_itself() {
+    let out = rendered(Role::Etcd);
+    let clients = text(&out, "/run/slipway/pki/etcd-clients-ca.crt");
+    assert_eq!(clients.matches("BEGIN CERTIFICATE").count(), 2);
+    let members = text(&out, "/run/slipway/pki/etcd-ca.crt");
+    assert_eq!(members.matches("BEGIN CERTIFICATE").count(), 1, "a client certificate is none of a member");
+    assert!(args(&out, "etcd").contains(&"--initial-cluster=e1=https://10.77.0.11:2380".to_owned()));
+}
+
+#[test]
+fn the_pause_image_is_the_one_that_the_builder_makes() {
+    let recipe = include_str!("../../../../../profiles/components/image-pause/component.toml");
+    let containerd = text(&rendered(Role::Worker), "/run/containerd-config/config.toml");
+    let name = containerd.lines().find_map(|line| line.strip_prefix("sandbox = ")).unwrap();
+    assert!(recipe.contains(&format!("name = {name}")));
+    assert!(containerd.parse::<toml::Table>().is_ok());
+}
