@@ -24,6 +24,9 @@ use crate::store::{Area, Claim, Entry};
 /// How often people see the last line of a running build's log.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// So many looks apart, a pipe gets a line that the build is still at it: a minute.
+const LOOKS_PER_LINE: u64 = 120;
+
 /// The result of one component.
 ///
 /// # Errors
@@ -86,13 +89,11 @@ fn watched<T>(task: &Task, log: &Path, build: impl FnOnce() -> T) -> T {
     let (ended, end) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            let mut seconds = 0;
             let mut looks = 0_u64;
             while end.recv_timeout(LOOK_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
                 looks += 1;
-                if looks % 2 == 0 {
-                    seconds += 1;
-                    task.set(seconds);
+                if looks.is_multiple_of(LOOKS_PER_LINE) {
+                    task.set(looks);
                 }
                 let line = tail::of_file(log, 1);
                 if !line.is_empty() {
