@@ -288,11 +288,8 @@ mod tests {
         fs::write(directory.path().join("src/go.mod"), "module std\n").unwrap();
         // By hand: printf '%s  %s\n' of sha256sum's digests, names sorted, hashed again.
         let digest = |text: &str| Digest::of(text.as_bytes());
-        let listing = format!(
-            "{}  m@v1/VERSION\n{}  m@v1/src/_go.mod\n",
-            digest("go1\n"),
-            digest("module std\n")
-        );
+        let listing =
+            format!("{}  m@v1/VERSION\n{}  m@v1/src/_go.mod\n", digest("go1\n"), digest("module std\n"));
         let expected = format!("h1:{}", STANDARD.encode(Digest::of(listing.as_bytes()).as_bytes()));
         assert_eq!(dir_hash(directory.path(), "m@v1").unwrap(), expected);
     }

@@ -11,8 +11,19 @@ pub const VARIABLE: &str = "SLIPWAY_DEBIAN_MIRROR";
 
 /// Names under which Debian's main archive serves suites that may stand in an apt source.
 const SUITES: [&str; 13] = [
-    "stable", "testing", "unstable", "sid", "oldstable", "oldoldstable", "buster", "bullseye", "bookworm",
-    "trixie", "forky", "duke", "rc-buggy",
+    "stable",
+    "testing",
+    "unstable",
+    "sid",
+    "oldstable",
+    "oldoldstable",
+    "buster",
+    "bullseye",
+    "bookworm",
+    "trixie",
+    "forky",
+    "duke",
+    "rc-buggy",
 ];
 
 /// A mirror of Debian's archive.
@@ -166,7 +177,9 @@ fn from_deb822(text: &str) -> Option<String> {
         let has = |field: &str, wanted: &dyn Fn(&str) -> bool| {
             entry.get(field).is_some_and(|value| value.split_whitespace().any(wanted))
         };
-        let off = has("Enabled", &|word| matches!(word.to_ascii_lowercase().as_str(), "no" | "false" | "off" | "0"));
+        let off = has("Enabled", &|word| {
+            matches!(word.to_ascii_lowercase().as_str(), "no" | "false" | "off" | "0")
+        });
         let fits = !off
             && has("Types", &|word| word == "deb")
             && has("Suites", &|word| SUITES.contains(&word))
@@ -246,7 +259,10 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
         let apt = tempfile::tempdir().unwrap();
         std::fs::write(apt.path().join("sources.list"), "deb http://apt.example/debian trixie main").unwrap();
         let base = |flag, variable| Mirror::find(flag, variable, apt.path()).unwrap().base().to_owned();
-        assert_eq!(base(Some("http://flag.example/"), Some("http://variable.example")), "http://flag.example");
+        assert_eq!(
+            base(Some("http://flag.example/"), Some("http://variable.example")),
+            "http://flag.example"
+        );
         assert_eq!(base(None, Some("http://variable.example")), "http://variable.example");
         assert_eq!(base(None, None), "http://apt.example/debian");
     }

@@ -287,7 +287,9 @@ fn bar(verb: &str, name: &str, amount: Amount) -> ProgressBar {
             ProgressBar::new(total),
             "{prefix:28!} {bar:24} {bytes:>10} of {total_bytes:<10} {bytes_per_sec:>12} {wide_msg}",
         ),
-        Amount::Steps(total) => (ProgressBar::new(total), "{prefix:28!} {bar:24} {pos:>6} of {len:<6} {wide_msg}"),
+        Amount::Steps(total) => {
+            (ProgressBar::new(total), "{prefix:28!} {bar:24} {pos:>6} of {len:<6} {wide_msg}")
+        }
         Amount::Unknown => (ProgressBar::new_spinner(), "{prefix:28!} {spinner} {elapsed:>5} {wide_msg}"),
     };
     // A template that does not parse would be a mistake in this file: the default style will do.

@@ -128,7 +128,8 @@ fn add_suite(
 ) -> anyhow::Result<LockedSuite> {
     let keys = release::load_keys(&profiles.keys_directory())?;
     let task = context.progress.task("read", suite.as_str(), Amount::Unknown);
-    let text = downloader.text("InRelease", &mirror.url(&format!("dists/{suite}/InRelease")), RELEASE_LIMIT)?;
+    let text =
+        downloader.text("InRelease", &mirror.url(&format!("dists/{suite}/InRelease")), RELEASE_LIMIT)?;
     let release = Release::verify(suite.as_str(), &text, &keys, jiff::Timestamp::now())?;
     let (digest, size) = release.file("main/binary-amd64/Packages.xz")?;
     // By its digest: a mirror that is being updated still gives the file that InRelease means.
@@ -147,7 +148,11 @@ fn add_suite(
     let packages = std::io::read_to_string(liblzma::read::XzDecoder::new_multi_decoder(file))
         .with_context(|| format!("decompressing {}", blob.display()))?;
     let candidates = index::read(suite, &packages)?;
-    task.finish(Outcome::Done(format!("{} packages, signed by {}", candidates.len(), release.signed_by.join(", "))));
+    task.finish(Outcome::Done(format!(
+        "{} packages, signed by {}",
+        candidates.len(),
+        release.signed_by.join(", ")
+    )));
     universe.add(suite.clone(), candidates);
     Ok(LockedSuite {
         date: release.date,
@@ -181,8 +186,10 @@ fn report(previous: Option<&Lock>, lock: &Lock, profiles: &Profiles, context: &C
     let key = |package: &LockedPackage| (package.name.clone(), package.version.clone());
     let old: BTreeSet<_> = previous.into_iter().flat_map(Lock::packages).map(key).collect();
     let new: BTreeSet<_> = lock.packages().iter().map(key).collect();
-    let added: Vec<String> = new.difference(&old).map(|(name, version)| format!("{name} {version}")).collect();
-    let removed: Vec<String> = old.difference(&new).map(|(name, version)| format!("{name} {version}")).collect();
+    let added: Vec<String> =
+        new.difference(&old).map(|(name, version)| format!("{name} {version}")).collect();
+    let removed: Vec<String> =
+        old.difference(&new).map(|(name, version)| format!("{name} {version}")).collect();
     if context.json {
         println!("{}", json!({"event": "result", "packages": new.len(), "added": added, "removed": removed}));
         return;

@@ -118,10 +118,7 @@ mod tests {
         let groups = parse("libc6 (>= 2.38), debconf (>= 0.5) | debconf-2.0, perl:any").unwrap();
         let texts: Vec<Vec<String>> =
             groups.iter().map(|group| group.iter().map(ToString::to_string).collect()).collect();
-        assert_eq!(
-            texts,
-            [vec!["libc6 (>= 2.38)"], vec!["debconf (>= 0.5)", "debconf-2.0"], vec!["perl"]]
-        );
+        assert_eq!(texts, [vec!["libc6 (>= 2.38)"], vec!["debconf (>= 0.5)", "debconf-2.0"], vec!["perl"]]);
     }
 
     #[test]

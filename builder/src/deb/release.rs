@@ -45,7 +45,10 @@ pub enum ReleaseError {
         source: Box<pgp::errors::Error>,
     },
     /// Nobody we trust signed it.
-    #[error("{suite}: no good signature on InRelease by a key of profiles/keys (signed by {signers}); the mirror altered it, or Debian changed its keys")]
+    #[error(
+        "{suite}: no good signature on InRelease by a key of profiles/keys (signed by {signers}); the mirror \
+         altered it, or Debian changed its keys"
+    )]
     Untrusted {
         /// The suite.
         suite: String,
@@ -61,7 +64,10 @@ pub enum ReleaseError {
         found: String,
     },
     /// It is too old.
-    #[error("{suite}: InRelease was valid until {until}: the mirror lags behind, name another with --debian-mirror URL")]
+    #[error(
+        "{suite}: InRelease was valid until {until}: the mirror lags behind, name another with --debian-mirror \
+         URL"
+    )]
     Expired {
         /// The suite.
         suite: String,
@@ -120,13 +126,16 @@ impl Release {
         keys: &[SignedPublicKey],
         now: Timestamp,
     ) -> Result<Self, ReleaseError> {
-        let (message, _) = CleartextSignedMessage::from_string(text)
-            .map_err(|source| ReleaseError::Malformed { suite: suite.to_owned(), source: Box::new(source) })?;
+        let (message, _) = CleartextSignedMessage::from_string(text).map_err(|source| {
+            ReleaseError::Malformed { suite: suite.to_owned(), source: Box::new(source) }
+        })?;
         let signed = message.signed_text();
         let signed_by: Vec<String> = message
             .signatures()
             .iter()
-            .filter_map(|signature| keys.iter().find_map(|key| signer(key, signature, signed.as_bytes(), now)))
+            .filter_map(|signature| {
+                keys.iter().find_map(|key| signer(key, signature, signed.as_bytes(), now))
+            })
             .collect();
         if signed_by.is_empty() {
             let signers: Vec<String> = message
@@ -163,7 +172,8 @@ impl Release {
                 Some((path.to_owned(), (digest.parse().ok()?, size.parse().ok()?)))
             };
             let mut entry = entry;
-            let (path, file) = entry().ok_or_else(|| refuse(&format!("{line:?} is no digest, size and path")))?;
+            let (path, file) =
+                entry().ok_or_else(|| refuse(&format!("{line:?} is no digest, size and path")))?;
             files.insert(path, file);
         }
         let date = field("Date")?.to_owned();

@@ -123,8 +123,11 @@ impl Tree<'_> {
         }
         fs::create_dir_all(&place).map_err(failed(package, "creating", path))?;
         // Writable by us, or the next entry could not be made.
-        fs::set_permissions(&place, Permissions::from_mode(mode & 0o777 | 0o700))
-            .map_err(failed(package, "setting the mode of", path))
+        fs::set_permissions(&place, Permissions::from_mode(mode & 0o777 | 0o700)).map_err(failed(
+            package,
+            "setting the mode of",
+            path,
+        ))
     }
 
     fn parent(&self, package: &str, path: &Path) -> Result<(), DebError> {
@@ -147,7 +150,13 @@ impl Tree<'_> {
         symlink(target, &place).map_err(failed(package, "linking", path))
     }
 
-    fn file(&mut self, package: &str, path: &Path, mode: u32, content: &mut dyn Read) -> Result<(), DebError> {
+    fn file(
+        &mut self,
+        package: &str,
+        path: &Path,
+        mode: u32,
+        content: &mut dyn Read,
+    ) -> Result<(), DebError> {
         self.parent(package, path)?;
         let place = self.place(path);
         if place.symlink_metadata().is_ok() {
@@ -160,8 +169,11 @@ impl Tree<'_> {
         let mut file = File::create_new(&place).map_err(failed(package, "creating", path))?;
         std::io::copy(content, &mut file).map_err(failed(package, "writing", path))?;
         file.flush().map_err(failed(package, "writing", path))?;
-        file.set_permissions(Permissions::from_mode(mode & 0o777))
-            .map_err(failed(package, "setting the mode of", path))?;
+        file.set_permissions(Permissions::from_mode(mode & 0o777)).map_err(failed(
+            package,
+            "setting the mode of",
+            path,
+        ))?;
         self.owners.insert(path.to_path_buf(), package.to_owned());
         Ok(())
     }

@@ -128,16 +128,23 @@ impl Downloader {
     /// # Errors
     /// The server does not give it.
     pub fn text(&self, name: &str, url: &str, limit: u64) -> Result<String, StoreError> {
-        let broken = |reason: String| StoreError::Unreachable { name: name.to_owned(), url: url.to_owned(), reason };
+        let broken =
+            |reason: String| StoreError::Unreachable { name: name.to_owned(), url: url.to_owned(), reason };
         let mut tries = 0;
         loop {
             tries += 1;
-            let answer = self.agent.get(url).call().map_err(|error| error.to_string()).and_then(|mut answer| {
-                if answer.status() != StatusCode::OK {
-                    return Err(format!("it answers {}", answer.status()));
-                }
-                answer.body_mut().with_config().limit(limit).read_to_string().map_err(|error| error.to_string())
-            });
+            let answer =
+                self.agent.get(url).call().map_err(|error| error.to_string()).and_then(|mut answer| {
+                    if answer.status() != StatusCode::OK {
+                        return Err(format!("it answers {}", answer.status()));
+                    }
+                    answer
+                        .body_mut()
+                        .with_config()
+                        .limit(limit)
+                        .read_to_string()
+                        .map_err(|error| error.to_string())
+                });
             match answer {
                 Ok(text) => return Ok(text),
                 Err(reason) if tries >= FRUITLESS_TRIES => return Err(broken(reason)),
@@ -204,7 +211,14 @@ impl Downloader {
             if fruitless >= FRUITLESS_TRIES {
                 let (name, from) = (wanted.name.clone(), wanted.url.clone());
                 let expected = wanted.size;
-                return Err(StoreError::Interrupted { name, from, got, expected, attempts: fruitless, reason });
+                return Err(StoreError::Interrupted {
+                    name,
+                    from,
+                    got,
+                    expected,
+                    attempts: fruitless,
+                    reason,
+                });
             }
             std::thread::sleep(pause(fruitless));
         }
@@ -308,7 +322,9 @@ impl Partial {
     fn restart(&mut self, validator: Option<&str>) -> Result<(), StoreError> {
         self.forget()?;
         match validator {
-            Some(text) => std::fs::write(&self.validator, text).map_err(StoreError::io("writing", &self.validator)),
+            Some(text) => {
+                std::fs::write(&self.validator, text).map_err(StoreError::io("writing", &self.validator))
+            }
             None => Ok(()),
         }
     }
@@ -342,7 +358,9 @@ impl Partial {
 
 fn remove(path: &Path) -> Result<(), StoreError> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io("removing", path)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::io("removing", path)(error))
+        }
         _ => Ok(()),
     }
 }

@@ -41,7 +41,12 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// The disk is full.
-    #[error("the disk that holds the store is full: {action} {}; free some space there or name another place with --store DIR, then run the same command again (the store is sound, unfinished downloads are kept)", path.display())]
+    #[error(
+        "the disk that holds the store is full: {action} {}; free some space there or name another place \
+         with --store DIR, then run the same command again (the store is sound, unfinished downloads are \
+         kept)",
+        path.display()
+    )]
     DiskFull {
         /// What was being done.
         action: &'static str,
@@ -53,7 +58,8 @@ pub enum StoreError {
     NoPlace,
     /// What came is not what the lock says.
     #[error(
-        "{name}: the lock says sha256 {expected} ({expected_size} bytes), {from} gave {found} ({found_size} bytes); {next}"
+        "{name}: sha256 {expected} ({expected_size} bytes) is expected, {from} gave {found} ({found_size} \
+         bytes); {next}"
     )]
     WrongDigest {
         /// What was wanted.
@@ -73,7 +79,9 @@ pub enum StoreError {
     },
     /// The server has it no more.
     #[error(
-        "{name} is gone: the lock says {described} at {path}, and {from} answers {status}; a newer version has probably replaced it: run `slipway lock`, or name an older mirror with --debian-mirror URL"
+        "{name} is gone: version {described} was at {path} when it was locked, and {from} answers {status}; a \
+         newer one has probably replaced it: run `slipway lock`, or name a mirror that keeps old versions \
+         with --debian-mirror URL"
     )]
     Vanished {
         /// What was wanted.
@@ -89,7 +97,8 @@ pub enum StoreError {
     },
     /// The transfer broke off too often.
     #[error(
-        "{name}: {from} broke off after {got} of {expected} bytes, {attempts} times: {reason}; what came is kept, run `slipway fetch` again to resume"
+        "{name}: {from} broke off after {got} of {expected} bytes, {attempts} times without progress: \
+         {reason}; what came is kept, run `slipway fetch` again to resume"
     )]
     Interrupted {
         /// What was wanted.
