@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use machine_config::machine::{
-    Addressing, BootstrapToken, Cluster, ControlPlaneConfig, DiskChoice, Endpoint, EtcdConfig, Header,
-    LbConfig, Machine, Network, RoleConfig, SCHEMA, WorkerConfig,
+    Addressing, BootstrapToken, Cluster, ControlPlaneConfig, Endpoint, EtcdConfig, Header, LbConfig, Machine,
+    Network, RoleConfig, SCHEMA, WorkerConfig,
 };
 use machine_config::pem::{Authority, Certificate, PrivateKey, Secret};
 use machine_config::{MachineConfig, Role};
@@ -74,7 +74,6 @@ pub(crate) fn config(role: Role) -> MachineConfig {
             resolvers: vec![[10, 77, 0, 1].into()],
             time_servers: vec![[10, 77, 0, 1].into()],
         },
-        disk: DiskChoice::Automatic,
         cluster: Cluster {
             endpoint: Endpoint { host: "10.77.0.10".to_owned(), port: 6443 },
             pod_subnet: "10.244.0.0/16".parse().unwrap(),
