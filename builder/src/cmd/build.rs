@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use image_format::manifest::Kind;
 use serde_json::json;
 
 use crate::build::{Built, Options, Workshop};
 use crate::cmd::lock::MirrorArgs;
-use crate::cmd::{Context, fetch};
+use crate::cmd::{Context, fetch, roles};
 use crate::profile::{Component, ComponentName, Profiles, Source};
 
 /// Arguments.
@@ -30,6 +30,13 @@ pub struct Args {
     /// Where the artifacts go.
     #[arg(short, long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
+    /// A public key that the images trust to sign machine configs; without any, those of the key
+    /// directory that `slipway keys new` fills.
+    #[arg(long = "trust-key", value_name = "FILE.pub")]
+    trust_keys: Vec<PathBuf>,
+    /// Build no kernels; those in OUT/kernel stay as they are.
+    #[arg(long)]
+    no_kernels: bool,
     /// Fetch nothing: what is missing is an error.
     #[arg(long)]
     offline: bool,
@@ -48,8 +55,16 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     if args.roles.is_empty() { build_components(&args, context) } else { build_roles(&args, context) }
 }
 
-fn build_roles(_args: &Args, _context: &Context) -> anyhow::Result<()> {
-    bail!("roles have not landed yet")
+/// Builds the named roles, and the kernels that boot them.
+fn build_roles(args: &Args, context: &Context) -> anyhow::Result<()> {
+    let trusted = roles::trusted(&args.trust_keys)?;
+    let profiles = context.profiles()?;
+    let names = roles::components(&profiles, &roles::named(&profiles, &args.roles)?, !args.no_kernels)?;
+    let workshop = workshop(args, context, &names)?;
+    let built = workshop.build(&names)?;
+    roles::kernels(&workshop.profiles, &built, &args.out)?;
+    let roles = roles::named(&workshop.profiles, &args.roles)?;
+    roles::make(&workshop, &roles, &built, &trusted, &args.out, context)
 }
 
 /// Builds the named components and prints where their results are.

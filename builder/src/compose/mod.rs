@@ -9,7 +9,7 @@ mod pod_image;
 mod policy;
 mod services;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use image_format::manifest::{Manifest, Merged};
@@ -52,6 +52,23 @@ struct Part {
     contents: Stored,
 }
 
+/// The components that have to be built for a role: its own and those in its pod images. `[image]`
+/// components are not among them; they are made here.
+///
+/// # Errors
+/// The role names something that is no component.
+pub fn needs(role: &Role, profiles: &Profiles) -> Result<BTreeSet<ComponentName>> {
+    let names = role.components.iter().chain(&role.images);
+    names
+        .map(|name| {
+            Ok(match &component(profiles, name)?.source {
+                Source::Image(image) => image.component.clone(),
+                _ => name.clone(),
+            })
+        })
+        .collect()
+}
+
 /// Composes a role.
 ///
 /// # Errors
@@ -80,8 +97,8 @@ pub fn compose(
             anyhow::bail!("role {}: {name} is listed among the images and has no [image]", role.name);
         };
         let rootfs = stored(finished(built, &source.component)?);
-        let (part, image) = pod_image::part(name, source, &rootfs)
-            .with_context(|| format!("composing pod image {name}"))?;
+        let (part, image) =
+            pod_image::part(name, source, &rootfs).with_context(|| format!("composing pod image {name}"))?;
         tree.add(name.as_str(), &policy::apply(name, &part.manifest)?).with_context(composing)?;
         contents.add_all(part.contents);
         images.insert(name.clone(), image);

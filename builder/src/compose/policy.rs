@@ -24,7 +24,9 @@ pub(super) fn apply(component: &ComponentName, manifest: &Manifest) -> Result<Ma
         );
         let mode = if node.is_directory() { node.mode } else { node.mode & 0o777 };
         ensure!(
-            node.is_directory() || matches!(node.kind, image_format::manifest::Kind::Symlink { .. }) || mode & 0o002 == 0,
+            node.is_directory()
+                || matches!(node.kind, image_format::manifest::Kind::Symlink { .. })
+                || mode & 0o002 == 0,
             "component {component}: {path} has the mode {mode:04o}, writable by everybody"
         );
         kept.insert(path.clone(), Node { mode, ..node.clone() })?;

@@ -44,10 +44,11 @@ pub(super) fn gather(role: &Role, profiles: &Profiles) -> Result<Vec<ServiceSpec
         .services
         .iter()
         .map(|name| {
-            profiles.services.get(name).cloned().ok_or_else(|| ServicesError::Unknown {
-                role: role.name.clone(),
-                service: name.clone(),
-            })
+            profiles
+                .services
+                .get(name)
+                .cloned()
+                .ok_or_else(|| ServicesError::Unknown { role: role.name.clone(), service: name.clone() })
         })
         .collect::<Result<Vec<_>, _>>()?;
     let order = order(&specs).map_err(|source| ServicesError::Graph { role: role.name.clone(), source })?;
@@ -70,7 +71,9 @@ pub(super) fn check_programs(services: &[ServiceSpec], manifest: &Manifest) -> R
         for program in spec.exec.first().into_iter().chain(probe) {
             let path: Option<ImagePath> = program.parse().ok();
             let found = path.and_then(|path| manifest.resolve(&path));
-            if !found.is_some_and(|(_, node)| matches!(node.kind, Kind::File { .. }) && node.mode & 0o111 != 0) {
+            if !found
+                .is_some_and(|(_, node)| matches!(node.kind, Kind::File { .. }) && node.mode & 0o111 != 0)
+            {
                 let (service, program) = (spec.name.to_string(), program.clone());
                 return Err(ServicesError::Program { service, program });
             }

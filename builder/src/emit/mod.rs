@@ -21,7 +21,7 @@ use image_format::Digest;
 pub use artifacts::{Artifacts, Kernels};
 pub use contents::Stored;
 pub use erofs::Mkfs;
-pub use publish::{copy, publish};
+pub use publish::{publish, publish_file};
 pub use slot::Slot;
 
 use crate::compose::Rootfs;

@@ -28,11 +28,21 @@ pub fn publish(from: &Path, files: &[&str], to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies one file by way of a temporary name.
+/// Copies one file, unless the same bytes are there already.
 ///
 /// # Errors
 /// The file system said no.
-pub fn copy(from: &Path, to: &Path) -> Result<()> {
+pub fn publish_file(from: &Path, to: &Path) -> Result<()> {
+    if is_same(from, to) {
+        return Ok(());
+    }
+    let directory = to.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(directory).with_context(|| format!("creating {}", directory.display()))?;
+    copy(from, to)
+}
+
+/// Copies one file by way of a temporary name.
+fn copy(from: &Path, to: &Path) -> Result<()> {
     let copying = || format!("copying {} to {}", from.display(), to.display());
     let directory = to.parent().unwrap_or(Path::new("."));
     let file = tempfile::Builder::new().tempfile_in(directory).with_context(copying)?;

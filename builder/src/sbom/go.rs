@@ -67,7 +67,9 @@ fn list(text: &str) -> Vec<Module> {
     let mut modules = Vec::new();
     for line in text.lines() {
         let mut words = line.split('\t');
-        let (Some(kind), Some(path), Some(version)) = (words.next(), words.next(), words.next()) else { continue };
+        let (Some(kind), Some(path), Some(version)) = (words.next(), words.next(), words.next()) else {
+            continue;
+        };
         let module = Module {
             path: path.to_owned(),
             version: version.to_owned(),

@@ -68,7 +68,8 @@ pub fn document(
     found.relate(DOCUMENT, "DESCRIBES", IMAGE);
     found.packages.insert(image);
     for component in components(rootfs, profiles)? {
-        let contents = built.get(&component.name).with_context(|| format!("{} was not built", component.name))?;
+        let contents =
+            built.get(&component.name).with_context(|| format!("{} was not built", component.name))?;
         add_component(&mut found, component, contents, profiles, lock)
             .with_context(|| format!("listing what component {} is made of", component.name))?;
     }
@@ -194,9 +195,11 @@ fn crate_package(entry: &crates::Crate) -> Package {
     let text = format!("{} {}", entry.name, entry.version);
     let package = Package::new(spdx::id("crate", &text), &entry.name, &entry.version);
     match entry.checksum.as_deref().and_then(|checksum| checksum.parse().ok()) {
-        Some(checksum) if entry.source.is_some() => package
-            .with_sha256(&checksum)
-            .with_purl(format!("pkg:cargo/{}@{}", spdx::purl_text(&entry.name), spdx::purl_text(&entry.version))),
+        Some(checksum) if entry.source.is_some() => package.with_sha256(&checksum).with_purl(format!(
+            "pkg:cargo/{}@{}",
+            spdx::purl_text(&entry.name),
+            spdx::purl_text(&entry.version)
+        )),
         _ => package,
     }
 }

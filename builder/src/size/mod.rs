@@ -117,7 +117,9 @@ impl Sizes {
         components.sort_by(|one, other| {
             other.compressed.cmp(&one.compressed).then_with(|| one.component.cmp(&other.component))
         });
-        files.sort_by(|one, other| other.compressed.cmp(&one.compressed).then_with(|| one.path.cmp(&other.path)));
+        files.sort_by(|one, other| {
+            other.compressed.cmp(&one.compressed).then_with(|| one.path.cmp(&other.path))
+        });
         files.truncate(TOP_FILES);
         let of_files: u64 = components.iter().map(|share| share.compressed).sum();
         Ok(Self {
@@ -170,7 +172,12 @@ impl Sizes {
                 mib(share.compressed),
             ]);
         }
-        table.add_row(["(inodes, indexes, hash tree)".to_owned(), String::new(), String::new(), mib(self.overhead)]);
+        table.add_row([
+            "(inodes, indexes, hash tree)".to_owned(),
+            String::new(),
+            String::new(),
+            mib(self.overhead),
+        ]);
         table.add_row([
             format!("slot of {}, budget {}", self.role, mib(self.budget)),
             String::new(),
