@@ -1,0 +1,37 @@
+//! `slipway lab kubectl`: the `kubectl` that was built with the images, with the lab's own kubeconfig.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::note::{Note, kubeconfig_path};
+use super::{choose, labs};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The lab; the only one without it
+    name: Option<String>,
+    /// What kubectl is given
+    #[arg(last = true, value_name = "ARGS")]
+    args: Vec<OsString>,
+}
+
+/// Becomes kubectl; returns only if that fails.
+///
+/// # Errors
+/// There is no such lab, or no kubectl.
+pub fn run(args: &Args) -> Result<()> {
+    let labs = labs()?;
+    let name = choose(&labs, args.name.as_deref())?;
+    let dir = labs.dir(&name);
+    let note = Note::read(&dir)?;
+    let (kubectl, kubeconfig) = (note.kubectl(), kubeconfig_path(&dir));
+    if !kubectl.exists() {
+        bail!("{} is not there (make it with: slipway build)", kubectl.display());
+    }
+    let error = Command::new(&kubectl).args(&args.args).env("KUBECONFIG", kubeconfig).exec();
+    Err(error).with_context(|| format!("starting {}", kubectl.display()))
+}

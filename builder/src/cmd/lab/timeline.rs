@@ -1,0 +1,68 @@
+//! `slipway lab timeline`: one line per machine, from power-on to up and Ready.
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::note::Note;
+use super::status::stories;
+use super::story::Story;
+use super::{choose, labs};
+use crate::cmd::Context;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The lab; the only one without it
+    name: Option<String>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// There is no such lab.
+pub fn run(args: &Args, context: &Context) -> Result<()> {
+    let labs = labs()?;
+    let name = choose(&labs, args.name.as_deref())?;
+    let dir = labs.dir(&name);
+    let stories = stories(&dir)?;
+    let ready = Note::read(&dir).map(|note| note.ready).unwrap_or_default();
+    if context.json {
+        let machines = stories.iter().map(|(machine, story)| {
+            json!({ "machine": machine, "marks": story.marks, "up": story.up, "ready": ready.get(machine) })
+        });
+        println!("{}", json!({ "lab": name, "machines": machines.collect::<Vec<_>>() }));
+        return Ok(());
+    }
+    for (machine, story) in &stories {
+        println!("{}", line(machine, story, ready.get(machine).copied()));
+    }
+    Ok(())
+}
+
+/// "w1: root verified 0.30, PID 1 0.35, …, up 9.80, Ready 11.2 (seconds since power-on)".
+fn line(machine: &str, story: &Story, ready: Option<f64>) -> String {
+    let mut marks: Vec<String> =
+        story.marks.iter().map(|mark| format!("{} {:.2}", mark.what, mark.seconds)).collect();
+    if let Some(ready) = ready {
+        marks.push(format!("Ready {ready:.1}"));
+    }
+    if marks.is_empty() {
+        return format!("{machine}: nothing reached");
+    }
+    format!("{machine}: {} (seconds since power-on)", marks.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machines_line_has_its_milestones_in_order_and_ends_with_ready() {
+        let story = Story::of("slipway[0.35] machine: started, role worker\nslipway[9.8] machine: up\n");
+        assert_eq!(
+            line("w1", &story, Some(11.23)),
+            "w1: PID 1 0.35, up 9.80, Ready 11.2 (seconds since power-on)"
+        );
+        assert_eq!(line("w1", &Story::default(), None), "w1: nothing reached");
+    }
+}
