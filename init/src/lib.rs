@@ -6,28 +6,52 @@
 //! nothing that parses bytes from the network runs as PID 1.
 
 pub mod agent;
+pub mod boot;
+pub mod cgroup;
+pub mod console;
 pub mod disk;
+pub mod log;
+pub mod monotonic;
 pub mod probe;
+pub mod service;
+pub mod shutdown;
 pub mod stage1;
+pub mod supervisor;
 pub mod tls;
 
+mod pid1;
+
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Becomes what the process's id and `arguments` say.
 #[must_use]
 pub fn main(arguments: &[String]) -> ExitCode {
-    if std::process::id() == 1 && !std::path::Path::new(agent::paths::IMAGE).exists() {
-        stage1::run();
-        return ExitCode::FAILURE;
-    }
     match arguments.split_first() {
         Some((word, rest)) if word == "agent" => agent::main(rest),
         Some((word, rest)) if word == "probe" => probe_main(rest),
+        Some((word, [])) if word == "unmount" => {
+            shutdown::unmount::run();
+            ExitCode::SUCCESS
+        }
+        // The kernel may hand over words of its command line; as PID 1 none of them matters.
+        _ if std::process::id() == 1 => first_process(),
         _ => {
             complain("usage: init agent NAME | init probe KIND TARGET…");
             ExitCode::from(2)
         }
     }
+}
+
+/// Without an image around it, the first process is in the initramfs. It never ends well: the
+/// kernel panics when it does, and starts the machine again.
+fn first_process() -> ExitCode {
+    if Path::new(agent::paths::IMAGE).exists() {
+        pid1::run();
+    } else {
+        stage1::run();
+    }
+    ExitCode::FAILURE
 }
 
 fn probe_main(arguments: &[String]) -> ExitCode {

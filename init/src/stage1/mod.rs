@@ -1,12 +1,11 @@
-//! Stage 1: from the initramfs to the verified root.
+//! Stage 1: from the initramfs to the slot that the kernel command line names.
 //!
-//! The kernel starts it as PID 1 out of the initramfs. It finds the slot whose dm-verity
-//! root hash is the one on the command line, puts dm-verity over it, makes it the root and
-//! becomes its /usr/sbin/init. `slot` knows a slot when it reads one; `task` does the rest.
-//! It reads nothing that is not covered by the hash but superblocks, and never hangs: what
-//! it can't do it says, and the machine restarts.
+//! `cmdline` reads the root hash, `slot` looks for the device that has it, `task` maps it
+//! through dm-verity and moves there. Whatever goes wrong is a line on the console and a
+//! reboot after ten seconds: nobody stands at the machine to see it hang.
 
-pub mod slot;
-pub mod task;
+mod cmdline;
+mod slot;
+mod task;
 
 pub use task::run;

@@ -1,92 +1,106 @@
-//! Knowing a slot when reading one.
+//! Is this device the slot? Told from two superblocks and one hash, without reading the rest.
 //!
-//! A slot is an erofs image with a verity superblock and hash tree right behind it. It is
-//! the wanted one if the tree's top block hashes to the wanted root hash; no label or
-//! table of contents is believed. Pure over anything that can be read and sought.
+//! A slot is an erofs image, a verity superblock right behind it, and the hash tree. The
+//! salted hash of the tree's top block is the root hash, so a match here proves which image
+//! it is; that every other block belongs to it is dm-verity's work, as blocks are read.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use image_format::Digest;
-use image_format::erofs::{self, SUPERBLOCK_OFFSET};
-use image_format::verity::{BLOCK_LEN, SUPERBLOCK_LEN, Superblock};
+use image_format::verity::{self, BLOCK_LEN, Superblock};
+use image_format::{Digest, erofs};
 
-/// The word on the kernel command line that names the root hash.
-const ROOT_WORD: &str = "slipway.root=";
-
-/// Why the command line names no root.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoRoot {
-    /// The word is missing.
-    #[error("the kernel command line has no {ROOT_WORD}HASH")]
-    Missing,
-    /// It is there, but is no hash.
-    #[error("{ROOT_WORD} on the kernel command line: {0:?} is not 64 hex digits")]
-    NotAHash(String),
+/// Why a device is not the slot.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotTheSlot {
+    /// It could not be read that far.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It holds something else.
+    #[error(transparent)]
+    Erofs(#[from] erofs::ErofsError),
+    /// It holds an image that is not verified.
+    #[error(transparent)]
+    Verity(#[from] verity::VerityError),
+    /// The tree behind the image protects something else.
+    #[error("the hash tree is for {tree} bytes, the image has {image}")]
+    Length {
+        /// What the tree protects.
+        tree: u64,
+        /// What there is.
+        image: u64,
+    },
+    /// It is another slot.
+    #[error("its root hash is {0}")]
+    Other(Digest),
 }
 
-/// The root hash that a kernel command line names.
-///
-/// # Errors
-/// [`NoRoot`].
-pub fn wanted(command_line: &str) -> Result<Digest, NoRoot> {
-    let text = command_line
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix(ROOT_WORD))
-        .ok_or(NoRoot::Missing)?;
-    text.parse().map_err(|_| NoRoot::NotAHash(text.to_owned()))
-}
-
-/// Reads whether `device` holds the slot with the hash `root`; gives its verity superblock then.
-///
-/// # Errors
-/// Reading itself; a device that holds something else, or is too short, holds no slot.
-pub fn find(device: &mut (impl Read + Seek), root: &Digest) -> io::Result<Option<Superblock>> {
-    let Some(head) = read_at::<{ erofs::SUPERBLOCK_LEN }>(device, SUPERBLOCK_OFFSET)? else {
-        return Ok(None);
-    };
-    let Ok(image) = erofs::Superblock::parse(&head) else { return Ok(None) };
-    let hash_offset = image.image_len();
-    let Some(bytes) = read_at::<SUPERBLOCK_LEN>(device, hash_offset)? else { return Ok(None) };
-    let Ok(superblock) = Superblock::parse(&bytes) else { return Ok(None) };
+/// The verity superblock of the slot on `device`, if its root hash is `root`.
+pub(super) fn examine(device: &mut (impl Read + Seek), root: &Digest) -> Result<Superblock, NotTheSlot> {
+    let image = erofs::Superblock::parse(&read_at::<{ erofs::SUPERBLOCK_LEN }>(device, erofs::SUPERBLOCK_OFFSET)?)?;
+    let block = BLOCK_LEN as u64;
+    let hash_offset = image.image_len().next_multiple_of(block);
+    let superblock = Superblock::parse(&read_at::<{ verity::SUPERBLOCK_LEN }>(device, hash_offset)?)?;
     if superblock.data_len() != hash_offset {
-        return Ok(None);
+        return Err(NotTheSlot::Length { tree: superblock.data_len(), image: hash_offset });
     }
-    let Some(top) = read_at::<BLOCK_LEN>(device, superblock.top_block_offset(hash_offset))? else {
-        return Ok(None);
-    };
-    Ok((Digest::salted(&superblock.salt, &top) == *root).then_some(superblock))
+    let top = read_at::<BLOCK_LEN>(device, superblock.top_block_offset(hash_offset))?;
+    match verity::root_hash_of(&superblock, &top) {
+        found if found == *root => Ok(superblock),
+        found => Err(NotTheSlot::Other(found)),
+    }
 }
 
-/// `N` bytes at `offset`; none when the device ends before.
-fn read_at<const N: usize>(device: &mut (impl Read + Seek), offset: u64) -> io::Result<Option<[u8; N]>> {
+fn read_at<const N: usize>(device: &mut (impl Read + Seek), at: u64) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
-    device.seek(SeekFrom::Start(offset))?;
-    match device.read_exact(&mut bytes) {
-        Ok(()) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(error),
-    }
+    device.seek(SeekFrom::Start(at))?;
+    device.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use std::io::Cursor;
+    use std::io::{Cursor, Write};
 
-    #[test]
-    fn the_root_hash_is_found_among_other_words() {
-        let hash = "ab".repeat(32);
-        assert_eq!(wanted(&format!("quiet slipway.root={hash} panic=10\n")).unwrap().to_string(), hash);
-        assert_eq!(wanted("quiet panic=10"), Err(NoRoot::Missing));
-        assert_eq!(wanted("slipway.root=12"), Err(NoRoot::NotAHash("12".to_owned())));
+    use image_format::verity::TreeWriter;
+
+    use super::*;
+
+    /// Eight blocks that begin like an erofs image, with their tree.
+    fn slot() -> (Vec<u8>, Digest) {
+        let mut image = vec![0; 8 * BLOCK_LEN];
+        image[1024..1028].copy_from_slice(&0xE0F5_E1E2_u32.to_le_bytes());
+        image[1024 + 12] = 12;
+        image[1024 + 36..1024 + 40].copy_from_slice(&8_u32.to_le_bytes());
+        let mut writer = TreeWriter::new(b"salt");
+        writer.write_all(&image).unwrap();
+        let tree = writer.finish([1; 16]).unwrap();
+        image.extend(tree.superblock.to_block());
+        image.extend(&tree.blocks);
+        (image, tree.root)
     }
 
     #[test]
-    fn a_device_of_something_else_holds_no_slot() {
-        let root = Digest::of(b"");
-        for length in [0, 512, 2048, 1 << 20] {
-            assert_eq!(find(&mut Cursor::new(vec![0; length]), &root).unwrap(), None);
-            assert_eq!(find(&mut Cursor::new(vec![0xff; length]), &root).unwrap(), None);
-        }
+    fn a_slot_is_known_by_its_root_hash() {
+        let (bytes, root) = slot();
+        let superblock = examine(&mut Cursor::new(&bytes), &root).unwrap();
+        assert_eq!(superblock.data_blocks, 8);
+        let other = Digest::of(b"other");
+        assert!(matches!(examine(&mut Cursor::new(&bytes), &other), Err(NotTheSlot::Other(found)) if found == root));
+    }
+
+    #[test]
+    fn whatever_else_a_device_holds_is_not_the_slot() {
+        let (bytes, root) = slot();
+        let not = |bytes: &[u8]| examine(&mut Cursor::new(bytes), &root).unwrap_err();
+        assert!(matches!(not(&[]), NotTheSlot::Io(_)));
+        assert!(matches!(not(&vec![0; 1 << 20]), NotTheSlot::Erofs(_)));
+        assert!(matches!(not(&bytes[..8 * BLOCK_LEN]), NotTheSlot::Io(_)));
+        let mut unverified = bytes.clone();
+        unverified[8 * BLOCK_LEN] = 0;
+        assert!(matches!(not(&unverified), NotTheSlot::Verity(_)));
+        let mut tree = bytes;
+        let last = tree.len() - 1;
+        tree[last - 100] ^= 1;
+        assert!(matches!(not(&tree), NotTheSlot::Other(_)));
     }
 }

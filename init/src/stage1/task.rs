@@ -1,154 +1,160 @@
-//! Stage 1's effects: mounts, device mapper, the change of root.
+//! Finds the slot, maps it, moves there and becomes its PID 1.
 //!
-//! Everything is done once and in order; `run` returns only when it can't go on, after
-//! having said so on the console. How long it waits for disks and before a restart is here.
+//! Only effects, in order; each wait has a deadline. The initramfs' files are deleted on the
+//! way out, but only after making sure that it is one: their memory is the machine's.
 
-use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use image_format::Digest;
-use node_sys::{dm, mount, power, uptime};
+use image_format::verity::Superblock;
+use node_sys::mount::{self, Options};
+use node_sys::{dm, power};
 
-use super::slot::{self, NoRoot};
+use super::{cmdline, slot};
+use crate::console::{Console, Subject};
+use crate::monotonic::Monotonic;
 
-/// How long disks may take to appear: slow controllers take seconds.
-const DISKS_WITHIN: Duration = Duration::from_secs(10);
-/// Between two looks at the disks.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// How long a person has to read why, before the machine restarts.
-const RESTART_AFTER: Duration = Duration::from_secs(10);
-/// Where the new root is prepared.
+/// How long block devices may take to appear.
+const DEVICES_WITHIN: Duration = Duration::from_secs(10);
+/// Between two looks at the devices.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long a last message stays on the console before the machine starts again.
+const REBOOT_AFTER: Duration = Duration::from_secs(10);
+/// Where the slot is mounted until it is the root.
 const SYSROOT: &str = "/sysroot";
-/// What stage 1 becomes.
+/// PID 1 in the slot.
 const INIT: &str = "/usr/sbin/init";
 
-/// Why there is no root.
+/// Why there is no system to hand over to.
 #[derive(Debug, thiserror::Error)]
-pub enum Stage1Error {
-    /// The command line.
-    #[error(transparent)]
-    Root(#[from] NoRoot),
-    /// No disk holds the slot.
-    #[error("no disk holds the slot with root hash {root} (looked at: {seen})")]
-    NoSlot {
-        /// The hash.
-        root: Digest,
-        /// The disks, or "none".
-        seen: String,
-    },
-    /// A call.
+enum Stage1Error {
     #[error("{doing}: {source}")]
-    Call {
-        /// A gerund and its object.
-        doing: String,
-        /// The kernel's reason.
-        source: io::Error,
-    },
+    Step { doing: String, source: io::Error },
+    #[error(transparent)]
+    Cmdline(#[from] cmdline::CmdlineError),
+    #[error("no device has the slot {root} after {} s; {seen}", DEVICES_WITHIN.as_secs())]
+    NoSlot { root: Digest, seen: String },
 }
 
-fn doing(text: impl Into<String>) -> impl FnOnce(io::Error) -> Stage1Error {
-    let doing = text.into();
-    move |source| Stage1Error::Call { doing, source }
+fn step(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Stage1Error {
+    let doing = doing.into();
+    move |source| Stage1Error::Step { doing, source }
 }
 
-/// Becomes the init of the verified root; what can't be done is told and the machine restarts.
+/// Becomes the slot's PID 1, or reboots. Comes back only if even that is refused.
 pub fn run() {
-    let Err(error) = find_and_switch();
-    say(&format!("{error}; restarting in {} s", RESTART_AFTER.as_secs()));
-    std::thread::sleep(RESTART_AFTER);
-    if let Err(error) = power::restart() {
-        // Returning ends PID 1, so the kernel panics, and restarts by `panic=`.
-        say(&format!("restarting: {error}"));
-    }
-}
-
-/// A line on the console; before /dev is there it goes where the kernel pointed stderr.
-fn say(text: &str) {
-    use std::io::Write;
-    let now = uptime::since_boot();
-    let line = format!("slipway[{}.{:03}] stage1: {text}\n", now.as_secs(), now.subsec_millis());
-    let written =
-        File::options().write(true).open("/dev/console").and_then(|mut file| file.write_all(line.as_bytes()));
-    if written.is_err() {
-        eprint!("{line}");
-    }
-}
-
-fn find_and_switch() -> Result<Infallible, Stage1Error> {
-    let none = mount::Options::default();
-    for (kind, target) in [("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys")] {
-        // devtmpfs may be there already: the kernel can mount it by itself.
-        match mount::mount(kind, Path::new(target), kind, none, "") {
-            Err(error) if error.kind() != io::ErrorKind::ResourceBusy => {
-                return Err(doing(format!("mounting {target}"))(error));
-            }
-            _ => {}
-        }
-    }
-    let command_line = fs::read_to_string("/proc/cmdline").map_err(doing("reading /proc/cmdline"))?;
-    let root = slot::wanted(&command_line)?;
-    let (disk, superblock) = find_slot(&root)?;
-    let name = disk.display().to_string();
-    let target = dm::Target {
-        kind: "verity",
-        sectors: superblock.data_len() / 512,
-        // A block that does not match ends the machine: what runs from it can't be trusted on.
-        parameters: &superblock.table(&name, &root, &["panic_on_corruption"]),
+    let error = match prepare() {
+        Ok(()) => hand_over(),
+        Err(error) => error,
     };
-    let device = dm::create_read_only("slipway-root", target)
-        .map_err(doing(format!("putting dm-verity over {name}")))?;
-    let options = mount::Options { read_only: true, ..none };
-    mount::mount(&format!("/dev/dm-{}", device.minor), Path::new(SYSROOT), "erofs", options, "")
-        .map_err(doing(format!("mounting the root of {name}")))?;
-    let hash = root.to_string();
-    say(&format!("root {} verified on {name}", hash.get(..12).unwrap_or(&hash)));
-    for target in ["/dev", "/proc", "/sys"] {
-        let below = PathBuf::from(format!("{SYSROOT}{target}"));
-        mount::move_to(Path::new(target), &below)
-            .map_err(doing(format!("moving {target} to the new root")))?;
+    let mut console = Console::open(Path::new("/dev/console"));
+    console.say(Monotonic::now(), Subject::Stage1, &format!("problem: {error}"));
+    let text = format!("rebooting in {} s", REBOOT_AFTER.as_secs());
+    console.say(Monotonic::now(), Subject::Stage1, &text);
+    thread::sleep(REBOOT_AFTER);
+    if let Err(error) = power::restart() {
+        console.say(Monotonic::now(), Subject::Stage1, &format!("problem: rebooting: {error}"));
     }
-    // The initramfs lives in memory until the last file of it is gone.
-    let _ = fs::remove_file("/init");
-    mount::switch_root(Path::new(SYSROOT)).map_err(doing("changing to the new root"))?;
-    Err(doing(format!("starting {INIT}"))(Command::new(INIT).exec()))
 }
 
-/// Looks through the disks until one holds the slot.
-fn find_slot(root: &Digest) -> Result<(PathBuf, image_format::verity::Superblock), Stage1Error> {
-    let deadline = uptime::since_boot().saturating_add(DISKS_WITHIN);
+/// Up to a root file system that is verified and mounted.
+fn prepare() -> Result<(), Stage1Error> {
+    for (kind, target) in [("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys")] {
+        fs::create_dir_all(target).map_err(step(format!("making {target}")))?;
+        mount::mount(kind, Path::new(target), kind, Options::default(), "")
+            .map_err(step(format!("mounting {kind} on {target}")))?;
+    }
+    let text = fs::read_to_string("/proc/cmdline").map_err(step("reading /proc/cmdline"))?;
+    let root = cmdline::root(&text)?;
+    let (device, superblock) = find(&root)?;
+    let table = superblock.table(&device.to_string_lossy(), &root, &["panic_on_corruption"]);
+    let target = dm::Target { kind: "verity", sectors: superblock.data_len() >> 9, parameters: &table };
+    let mapped = dm::create_read_only("slot", target)
+        .map_err(step(format!("verifying {} by {table:?}", device.display())))?;
+    let node = format!("/dev/dm-{}", mapped.minor);
+    fs::create_dir_all(SYSROOT).map_err(step(format!("making {SYSROOT}")))?;
+    let read_only = Options { read_only: true, no_dev: true, ..Options::default() };
+    mount::mount(&node, Path::new(SYSROOT), "erofs", read_only, "")
+        .map_err(step(format!("mounting {node} of {}", device.display())))?;
+    let short: String = root.to_string().chars().take(12).collect();
+    let mut console = Console::open(Path::new("/dev/console"));
+    let text = format!("root {short} verified on {}", device.display());
+    console.say(Monotonic::now(), Subject::Stage1, &text);
+    Ok(())
+}
+
+/// Looks at every block device until one is the slot.
+fn find(root: &Digest) -> Result<(PathBuf, Superblock), Stage1Error> {
+    let deadline = Monotonic::now().after(DEVICES_WITHIN);
     loop {
-        let disks = disks().map_err(doing("listing /sys/class/block"))?;
-        for disk in &disks {
-            // A disk that can't be read is not the one; others may be.
-            let found = File::open(disk).and_then(|mut file| slot::find(&mut file, root));
-            if let Ok(Some(superblock)) = found {
-                return Ok((disk.clone(), superblock));
+        let mut seen = Vec::new();
+        for device in devices().map_err(step("listing /sys/class/block"))? {
+            match File::open(&device).map_err(Into::into).and_then(|mut file| slot::examine(&mut file, root)) {
+                Ok(superblock) => return Ok((device, superblock)),
+                Err(why) => seen.push(format!("{}: {why}", device.display())),
             }
         }
-        if uptime::since_boot() > deadline {
-            let names: Vec<String> = disks.iter().map(|disk| disk.display().to_string()).collect();
-            let seen = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        if Monotonic::now() >= deadline {
+            let seen = if seen.is_empty() { "there is no block device".to_owned() } else { seen.join("; ") };
             return Err(Stage1Error::NoSlot { root: *root, seen });
         }
-        std::thread::sleep(LOOK_AGAIN);
+        thread::sleep(LOOK);
     }
 }
 
-/// Disks and partitions, in the order of their names.
-fn disks() -> io::Result<Vec<PathBuf>> {
-    let mut disks = Vec::new();
-    for entry in fs::read_dir("/sys/class/block")? {
-        let name = entry?.file_name();
-        let name = name.to_string_lossy();
-        if !["dm-", "loop", "ram", "zram"].iter().any(|kind| name.starts_with(kind)) {
-            disks.push(Path::new("/dev").join(&*name));
+/// Every block device and partition that may hold a slot, in the order of their names.
+fn devices() -> io::Result<Vec<PathBuf>> {
+    let mut names: Vec<_> = fs::read_dir("/sys/class/block")?.flatten().map(|entry| entry.file_name()).collect();
+    names.sort();
+    let virtual_device = |name: &str| ["ram", "loop", "dm-", "zram"].iter().any(|kind| name.starts_with(kind));
+    Ok(names
+        .iter()
+        .filter(|name| !virtual_device(&name.to_string_lossy()))
+        .map(|name| Path::new("/dev").join(name))
+        .collect())
+}
+
+/// Leaves the initramfs for the mounted slot; comes back only with a reason.
+fn hand_over() -> Stage1Error {
+    match leave() {
+        Ok(()) => step(format!("executing {INIT}"))(Command::new(INIT).env_clear().exec()),
+        Err(error) => error,
+    }
+}
+
+fn leave() -> Result<(), Stage1Error> {
+    // PID 1 mounts them anew, with the options of a running machine.
+    for target in ["/sys", "/proc", "/dev"] {
+        mount::detach(Path::new(target)).map_err(step(format!("unmounting {target}")))?;
+    }
+    let root = Path::new("/");
+    if mount::is_in_memory(root).map_err(step("examining /"))? {
+        let device = fs::metadata(root).map_err(step("examining /"))?.dev();
+        empty(root, device);
+    }
+    mount::switch_root(Path::new(SYSROOT)).map_err(step(format!("moving to {SYSROOT}")))
+}
+
+/// Deletes everything on `device` below `directory`; what can't be deleted only costs memory.
+fn empty(directory: &Path, device: u64) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.dev() != device => {}
+            Ok(found) if found.is_dir() => {
+                empty(&path, device);
+                let _ = fs::remove_dir(&path);
+            }
+            _ => {
+                let _ = fs::remove_file(&path);
+            }
         }
     }
-    disks.sort();
-    Ok(disks)
 }

@@ -12,6 +12,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::epoll;
 use rustix::time::Timespec;
 
+/// Flags to open a console with: never wait for it, never take it as controlling terminal.
+pub const OPEN_CONSOLE: i32 = libc::O_NONBLOCK | libc::O_NOCTTY;
+
 /// How many ready descriptors one wait reports; the rest come with the next.
 const BATCH: usize = 32;
 
@@ -20,21 +23,15 @@ const BATCH: usize = 32;
 pub enum Interest {
     /// It can be read, or its other end is gone.
     Read,
-    /// It can be written.
-    Write,
     /// Exceptional condition: a cgroup.events file whose content changed.
     Change,
-    /// Nothing but errors: known, but silent for now.
-    Nothing,
 }
 
 impl Interest {
     fn flags(self) -> epoll::EventFlags {
         match self {
             Self::Read => epoll::EventFlags::IN,
-            Self::Write => epoll::EventFlags::OUT,
             Self::Change => epoll::EventFlags::PRI,
-            Self::Nothing => epoll::EventFlags::empty(),
         }
     }
 }
@@ -60,14 +57,6 @@ impl Poll {
     /// Those of epoll_ctl(2).
     pub fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), interest.flags())?)
-    }
-
-    /// Waits for something else on `fd`.
-    ///
-    /// # Errors
-    /// Those of epoll_ctl(2).
-    pub fn change(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
-        Ok(epoll::modify(&self.epoll, fd, epoll::EventData::new_u64(token), interest.flags())?)
     }
 
     /// Takes `fd` out.
@@ -223,7 +212,6 @@ mod tests {
         assert_eq!(read_now(&read, &mut buffer).unwrap(), Some(5));
         drop(write);
         assert_eq!(read_now(&read, &mut buffer).unwrap(), Some(0));
-        poll.change(&read, 7, Interest::Nothing).unwrap();
         poll.remove(&read).unwrap();
     }
 }

@@ -110,3 +110,29 @@ pub fn switch_root(new_root: &Path) -> io::Result<()> {
     rustix::process::chroot(".")?;
     std::env::set_current_dir("/")
 }
+
+/// Whether the file system at `path` is an initramfs' kind: tmpfs or ramfs.
+///
+/// # Errors
+/// The kernel's.
+pub fn is_in_memory(path: &Path) -> io::Result<bool> {
+    const TMPFS: i64 = 0x0102_1994;
+    const RAMFS: i64 = 0x8584_58f6;
+    Ok([TMPFS, RAMFS].contains(&rustix::fs::statfs(path)?.f_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_is_not_taken_for_an_initramfs() {
+        assert!(!is_in_memory(Path::new("/proc")).unwrap());
+    }
+
+    #[test]
+    fn unmounting_what_is_not_there_keeps_the_errno() {
+        let error = unmount(Path::new("/nonexistent")).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+    }
+}

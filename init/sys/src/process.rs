@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use rustix::process::{PidfdFlags, Signal as RustixSignal, WaitOptions};
+use rustix::process::{Signal as RustixSignal, WaitOptions};
 
 /// A process's number: never zero, never negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -203,6 +203,19 @@ pub fn reap() -> io::Result<Option<(Pid, Exit)>> {
     }
 }
 
+/// Whether this process has any children, ended or not.
+#[must_use]
+pub fn has_children() -> bool {
+    // WNOWAIT: whoever has ended stays to be reaped.
+    let options = rustix::process::WaitIdOptions::EXITED
+        | rustix::process::WaitIdOptions::NOHANG
+        | rustix::process::WaitIdOptions::NOWAIT;
+    !matches!(
+        rustix::process::waitid(rustix::process::WaitId::All, options),
+        Err(rustix::io::Errno::CHILD)
+    )
+}
+
 /// Sends SIGKILL to every process but this one and the kernel's; for the end of a machine.
 ///
 /// # Errors
@@ -215,14 +228,6 @@ pub fn kill_all() -> io::Result<()> {
         error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
         error => Err(error),
     }
-}
-
-/// A descriptor for a process that becomes readable when it ends.
-///
-/// # Errors
-/// Those of pidfd_open(2).
-pub fn watch(pid: Pid) -> io::Result<OwnedFd> {
-    Ok(rustix::process::pidfd_open(pid.0, PidfdFlags::empty())?)
 }
 
 fn strings(texts: &[String]) -> io::Result<Vec<CString>> {

@@ -1,0 +1,84 @@
+//! Makes the kernel's interfaces as services expect them.
+//!
+//! Follows `plan` from top to bottom and returns what did not work, in words. Nothing here
+//! waits for anything.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use node_sys::{mount, power, process};
+
+use super::cpuinfo;
+use super::plan::{DIRECTORIES, LINKS, MOUNT_POINTS, MOUNTS, Mount, Need, SYSCTLS};
+use crate::cgroup;
+
+/// Where the mended /proc/cpuinfo lies.
+const CPUINFO: &str = "/run/slipway/cpuinfo";
+
+/// Mounts what everything else needs; what did not work.
+#[must_use]
+pub fn mounts() -> Vec<String> {
+    let mut problems = Vec::new();
+    for Mount { kind, target, options, data, need } in MOUNTS {
+        if MOUNT_POINTS.contains(&target) {
+            // The mount below says what is wrong if this did not work.
+            let _ = fs::create_dir_all(target);
+        }
+        let done = mount::mount(kind, Path::new(target), kind, options, data);
+        keep(&mut problems, need, || format!("mounting {kind} on {target}"), done);
+    }
+    problems
+}
+
+/// Everything else; what did not work.
+#[must_use]
+pub fn rest() -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut must = |doing: &str, done: io::Result<()>| {
+        keep(&mut problems, Need::Required, || doing.to_owned(), done);
+    };
+    must("sharing mounts", mount::make_shared(Path::new("/")));
+    for (link, target) in LINKS {
+        must(&format!("linking {link}"), symlink(target, link));
+    }
+    for directory in DIRECTORIES {
+        must(&format!("making {directory}"), fs::create_dir_all(directory));
+    }
+    must("delegating control groups", control_groups());
+    must("mending /proc/cpuinfo", mend_cpuinfo());
+    // Ctrl-alt-del becomes a signal to us instead of a reset without a sync.
+    must("taking ctrl-alt-del", power::ask_before_restart());
+    for (path, value, need) in SYSCTLS {
+        let done = fs::write(Path::new("/proc/sys").join(path), value);
+        keep(&mut problems, need, || format!("setting {path} to {value}"), done);
+    }
+    problems
+}
+
+fn keep(problems: &mut Vec<String>, need: Need, doing: impl FnOnce() -> String, done: io::Result<()>) {
+    if let (Need::Required, Err(error)) = (need, done) {
+        problems.push(format!("{}: {error}", doing()));
+    }
+}
+
+/// Moves us out of the way, then hands every controller on: to pods, and to services.
+fn control_groups() -> io::Result<()> {
+    fs::create_dir_all(cgroup::SELF)?;
+    let own = process::Pid::of_this_process().as_raw().to_string();
+    fs::write(Path::new(cgroup::SELF).join("cgroup.procs"), own)?;
+    fs::create_dir_all(cgroup::SERVICES)?;
+    for group in [cgroup::ROOT, cgroup::SERVICES] {
+        let group = Path::new(group);
+        let available = fs::read_to_string(group.join("cgroup.controllers"))?;
+        fs::write(group.join("cgroup.subtree_control"), cgroup::delegation(&available))?;
+    }
+    Ok(())
+}
+
+fn mend_cpuinfo() -> io::Result<()> {
+    let Some(text) = cpuinfo::mended(&fs::read_to_string("/proc/cpuinfo")?) else { return Ok(()) };
+    fs::write(CPUINFO, text)?;
+    mount::bind(Path::new(CPUINFO), Path::new("/proc/cpuinfo"))
+}

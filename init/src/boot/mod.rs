@@ -1,0 +1,12 @@
+//! From the kernel's hand-over to a machine that can run services.
+//!
+//! `plan` is what is mounted, linked and set, as data; `cpuinfo` mends one file of the kernel;
+//! `apply` does it, and `image` reads what the image wants supervised. What cannot be done is
+//! told and passed over: a machine that lacks a sysctl is still worth having.
+
+pub mod apply;
+mod cpuinfo;
+mod image;
+mod plan;
+
+pub use image::{ImageServices, load};

@@ -1,0 +1,10 @@
+//! What services say: cut into lines, kept in a bounded ring each.
+//!
+//! Nothing here blocks a service or grows without bound: what does not fit pushes the oldest
+//! out. Disk, forwarding and reading from afar are not here.
+
+mod lines;
+mod ring;
+
+pub use lines::Lines;
+pub use ring::Ring;

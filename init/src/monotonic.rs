@@ -1,0 +1,65 @@
+//! Time as the machine's decisions know it: milliseconds since boot.
+//!
+//! The wall clock is set late, steps, and has no say in any delay. Only `supervisor` and
+//! `stage1` ask what time it is; everything else is told, so tests write times down.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A moment since boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Monotonic(u64);
+
+impl Monotonic {
+    /// The moment `millis` ms after the kernel started.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(millis(node_sys::uptime::since_boot()))
+    }
+
+    /// This much later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(millis(time)))
+    }
+
+    /// The time from `earlier` to here; none if that is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Display for Monotonic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = Duration::from_millis(self.0);
+        write!(f, "{}.{:03}", time.as_secs(), time.subsec_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_written_as_seconds_with_three_places() {
+        assert_eq!(Monotonic::from_millis(12_034).to_string(), "12.034");
+    }
+
+    #[test]
+    fn no_time_has_passed_since_the_future() {
+        let (early, late) = (Monotonic::from_millis(1), Monotonic::from_millis(5));
+        assert_eq!(late.since(early), Duration::from_millis(4));
+        assert_eq!(early.since(late), Duration::ZERO);
+    }
+}

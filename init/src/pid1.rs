@@ -1,0 +1,62 @@
+//! PID 1 from its first instruction to its last: boot, supervise, end.
+//!
+//! The three stages in order, each a module of its own; here is only what passes between
+//! them. A panic says so on the console and aborts: the kernel then starts the machine again.
+
+use std::panic::{self, PanicHookInfo};
+use std::path::Path;
+
+use crate::agent::image::Image;
+use crate::agent::paths;
+use crate::boot::{self, apply};
+use crate::console::{Console, Subject};
+use crate::monotonic::Monotonic;
+use crate::shutdown;
+use crate::supervisor::Supervisor;
+
+const CONSOLE: &str = "/dev/console";
+/// The specs of the image's services.
+const SERVICES: &str = "/usr/share/slipway/services";
+
+/// Runs the machine. Comes back only if the kernel refuses to end it.
+pub(crate) fn run() {
+    panic::set_hook(Box::new(tell_panic));
+    let mut problems = apply::mounts();
+    let mut console = Console::open(Path::new(CONSOLE));
+    problems.extend(apply::rest());
+    let image = match Image::load(Path::new(paths::IMAGE)) {
+        Ok(image) => Some(image),
+        Err(error) => {
+            problems.push(error.to_string());
+            None
+        }
+    };
+    let started = match &image {
+        Some(image) => format!("started, role {}, version {}", image.role, image.version),
+        None => "started".to_owned(),
+    };
+    console.say(Monotonic::now(), Subject::Machine, &started);
+    let services = boot::load(Path::new(SERVICES));
+    problems.extend(services.problems);
+    for problem in problems {
+        console.say(Monotonic::now(), Subject::Machine, &format!("problem: {problem}"));
+    }
+    match Supervisor::new(console, image, services.specs) {
+        Ok(supervisor) => {
+            let (console, ending) = supervisor.run();
+            shutdown::finish(console, ending);
+        }
+        Err(error) => {
+            let mut console = Console::open(Path::new(CONSOLE));
+            let text = format!("problem: preparing to supervise: {error}");
+            console.say(Monotonic::now(), Subject::Machine, &text);
+            shutdown::finish(console, shutdown::Ending::Reboot);
+        }
+    }
+}
+
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let mut console = Console::open(Path::new(CONSOLE));
+    let text = format!("problem: PID 1 does not know how to go on: {panic}");
+    console.say(Monotonic::now(), Subject::Machine, &text.replace('\n', " "));
+}

@@ -1,0 +1,321 @@
+//! Performs what `state` decides: processes, control groups, pipes.
+//!
+//! Each service keeps its pipe and its control group over restarts. No decision about a
+//! service is taken here: what happens comes back as events. Signals go to pidfds and whole
+//! groups only, never to a number.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use machine_config::service::{KillScope, Readiness, ServiceSpec, StopSignal};
+use node_sys::event::{self, Interest, Poll};
+use node_sys::process::{Child, Exit, Pid, Signal, Spawn};
+
+use super::set::Id;
+use super::state::{Action, Ending, Event, Instance, Verdict};
+use crate::cgroup;
+use crate::log::{Lines, Ring};
+use crate::monotonic::Monotonic;
+use crate::supervisor::token::Token;
+
+/// Where services find their programs' programs.
+const PATH: &str = "PATH=/usr/sbin:/usr/bin";
+/// The longest args-file: a thousand flags.
+const ARGS_MAX: u64 = 64 * 1024;
+/// What one turn reads of one service's output, so that none keeps the others waiting.
+const OUTPUT_PER_TURN: usize = 64 * 1024;
+
+/// A service's processes and what belongs to them.
+#[derive(Debug)]
+struct Seat {
+    spec: ServiceSpec,
+    group: Option<Group>,
+    output: OwnedFd,
+    output_write: OwnedFd,
+    lines: Lines,
+    ring: Ring,
+    main: Option<(Instance, Child)>,
+    probe: Option<(Instance, Child)>,
+}
+
+/// A service's control group.
+#[derive(Debug)]
+struct Group {
+    path: PathBuf,
+    directory: File,
+    events: File,
+}
+
+/// All services' processes.
+#[derive(Debug)]
+pub struct Runner {
+    seats: Vec<Seat>,
+    notify_socket: String,
+}
+
+impl Runner {
+    /// Makes the services' pipes and has `poll` watch them. Nothing is started.
+    ///
+    /// # Errors
+    /// Those of pipe2(2) and epoll_ctl(2).
+    pub fn new(specs: Vec<ServiceSpec>, notify_socket: &Path, poll: &Poll) -> io::Result<Self> {
+        let mut seats = Vec::new();
+        for (index, spec) in specs.into_iter().enumerate() {
+            let (output, output_write) = event::pipe()?;
+            poll.add(&output, Token::Output(Id::from_index(index)).to_raw(), Interest::Read)?;
+            seats.push(Seat {
+                spec,
+                group: None,
+                output,
+                output_write,
+                lines: Lines::default(),
+                ring: Ring::default(),
+                main: None,
+                probe: None,
+            });
+        }
+        Ok(Self { seats, notify_socket: format!("NOTIFY_SOCKET={}", notify_socket.display()) })
+    }
+
+    /// Does one thing for one service; what that made happen at once, if anything.
+    pub fn perform(&mut self, service: Id, action: &Action, poll: &Poll) -> Option<Event> {
+        let notify_socket = self.notify_socket.clone();
+        let seat = self.seats.get_mut(service.index())?;
+        match action {
+            Action::Start(instance) => {
+                let started = seat.start(service, notify_socket, poll);
+                match started {
+                    Ok(child) => {
+                        seat.main = Some((*instance, child));
+                        None
+                    }
+                    Err(why) => Some(Event::Ended(*instance, Ending::NotStarted(why))),
+                }
+            }
+            Action::Probe(instance) => match seat.start_probe() {
+                Ok(child) => {
+                    seat.probe = Some((*instance, child));
+                    None
+                }
+                Err(why) => {
+                    seat.ring.push(Monotonic::now(), format!("readiness probe: {why}"));
+                    Some(Event::Probed(*instance, Verdict::Unclear))
+                }
+            },
+            Action::EndProbe => {
+                if let Some((_, probe)) = seat.probe.take() {
+                    seat.note("ending the probe", probe.signal(Signal::Kill));
+                }
+                None
+            }
+            Action::AskToStop => {
+                let signal = match seat.spec.stop.signal {
+                    StopSignal::Term => Signal::Terminate,
+                    StopSignal::Int => Signal::Interrupt,
+                    StopSignal::Usr1 => Signal::User1,
+                };
+                if let Some((_, main)) = &seat.main {
+                    let done = main.signal(signal);
+                    seat.note("sending the stop signal", done);
+                }
+                None
+            }
+            Action::Kill => {
+                let done = match (&seat.main, seat.spec.stop.kill) {
+                    (_, KillScope::Cgroup) => seat.kill_group(),
+                    (Some((_, main)), KillScope::Process) => main.signal(Signal::Kill),
+                    (None, KillScope::Process) => Ok(()),
+                };
+                seat.note("killing", done);
+                None
+            }
+            Action::Clear => {
+                let done = seat.kill_group();
+                seat.note("killing what is left", done);
+                seat.is_empty().then_some(Event::Empty)
+            }
+            Action::Tell(_) => None,
+        }
+    }
+
+    /// Whose process ended, and what that means; none for a stranger's.
+    pub fn reaped(&mut self, pid: Pid, exit: Exit) -> Option<(Id, Event)> {
+        for (index, seat) in self.seats.iter_mut().enumerate() {
+            let service = Id::from_index(index);
+            if let Some((instance, child)) = seat.main.take_if(|(_, child)| child.pid == pid) {
+                let how = match (child.failure(), exit) {
+                    (Some(failure), _) => Ending::NotStarted(failure.to_string()),
+                    (None, Exit::Status(status)) => Ending::Status(status),
+                    (None, Exit::Signal(signal)) => Ending::Signal(signal),
+                };
+                return Some((service, Event::Ended(instance, how)));
+            }
+            if let Some((instance, _)) = seat.probe.take_if(|(_, child)| child.pid == pid) {
+                let verdict = if exit == Exit::Status(0) { Verdict::Ready } else { Verdict::Unclear };
+                return Some((service, Event::Probed(instance, verdict)));
+            }
+        }
+        None
+    }
+
+    /// Whose main process has this number: only it may speak for its service.
+    #[must_use]
+    pub fn speaker(&self, pid: i32) -> Option<(Id, Instance)> {
+        self.seats.iter().enumerate().find_map(|(index, seat)| {
+            let (instance, child) = seat.main.as_ref()?;
+            (child.pid.as_raw() == pid).then_some((Id::from_index(index), *instance))
+        })
+    }
+
+    /// Reads what a service printed; the lines that it completed.
+    pub fn read_output(&mut self, service: Id, now: Monotonic) -> Vec<String> {
+        let Some(seat) = self.seats.get_mut(service.index()) else { return Vec::new() };
+        let mut buffer = vec![0; OUTPUT_PER_TURN];
+        let lines = match event::read_now(&seat.output, &mut buffer) {
+            Ok(Some(len)) => seat.lines.take(buffer.get(..len).unwrap_or_default()),
+            Ok(None) => Vec::new(),
+            Err(error) => vec![format!("reading its output: {error}")],
+        };
+        for line in &lines {
+            seat.ring.push(now, line.clone());
+        }
+        lines
+    }
+
+    /// A service's last lines since `since`.
+    #[must_use]
+    pub fn last_lines(&self, service: Id, since: Monotonic, most: usize) -> Vec<String> {
+        let Some(seat) = self.seats.get(service.index()) else { return Vec::new() };
+        seat.ring.tail(since, most).map(str::to_owned).collect()
+    }
+
+    /// Looks whether a service's control group has become empty.
+    pub fn group_changed(&mut self, service: Id) -> Option<Event> {
+        let seat = self.seats.get_mut(service.index())?;
+        seat.is_empty().then_some(Event::Empty)
+    }
+
+    /// Whether this is one of our own agents, whose words are about the machine.
+    #[must_use]
+    pub fn is_agent(&self, service: Id) -> bool {
+        self.seats.get(service.index()).is_some_and(|seat| {
+            matches!(seat.spec.exec.as_slice(), [_, word, ..] if word == "agent")
+        })
+    }
+}
+
+impl Seat {
+    fn start(&mut self, service: Id, notify_socket: String, poll: &Poll) -> Result<Child, String> {
+        if self.group.is_none() {
+            self.group = Some(self.make_group(service, poll)?);
+        }
+        let mut command = self.spec.exec.clone();
+        if let Some(path) = &self.spec.args_file {
+            command.extend(arguments(path)?);
+        }
+        let mut environment = self.environment();
+        if matches!(self.spec.ready, Readiness::Notify {}) {
+            environment.push(notify_socket);
+        }
+        self.spawn(&command, &environment)
+    }
+
+    fn start_probe(&self) -> Result<Child, String> {
+        match &self.spec.ready {
+            Readiness::Probe { command } => self.spawn(command, &self.environment()),
+            Readiness::Exit {} | Readiness::Notify {} => Err("none is declared".to_owned()),
+        }
+    }
+
+    fn environment(&self) -> Vec<String> {
+        let own = self.spec.environment.iter().map(|(name, value)| format!("{name}={value}"));
+        [PATH.to_owned()].into_iter().chain(own).collect()
+    }
+
+    fn spawn(&self, command: &[String], environment: &[String]) -> Result<Child, String> {
+        Spawn {
+            command,
+            environment,
+            output: self.output_write.as_fd(),
+            cgroup: self.group.as_ref().map(|group| group.directory.as_fd()),
+            user: self.spec.user,
+            open_files: self.spec.limits.open_files,
+            oom_score_adjust: self.spec.oom_score_adjust,
+        }
+        .start()
+        .map_err(|error| format!("starting a process: {error}"))
+    }
+
+    fn make_group(&self, service: Id, poll: &Poll) -> Result<Group, String> {
+        let path = Path::new(cgroup::SERVICES).join(self.spec.name.as_str());
+        let make = || -> io::Result<Group> {
+            fs::create_dir_all(&path)?;
+            for (file, value) in cgroup::settings(&self.spec.limits, self.spec.stop.kill) {
+                let wanted = !matches!(value.as_str(), "max" | "100" | "0");
+                match fs::write(path.join(file), value) {
+                    // A controller that the kernel lacks is missed only where a limit was asked for.
+                    Err(error) if wanted && file != "memory.oom.group" => return Err(error),
+                    _ => {}
+                }
+            }
+            let events = File::open(path.join("cgroup.events"))?;
+            poll.add(&events, Token::Group(service).to_raw(), Interest::Change)?;
+            Ok(Group { directory: File::open(&path)?, events, path: path.clone() })
+        };
+        make().map_err(|error| format!("making the control group {}: {error}", path.display()))
+    }
+
+    fn kill_group(&self) -> io::Result<()> {
+        match &self.group {
+            Some(group) => File::options().write(true).open(group.path.join("cgroup.kill"))?.write_all(b"1"),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether nobody is in its group; a group that was never made has nobody.
+    fn is_empty(&mut self) -> bool {
+        let Some(group) = &mut self.group else { return true };
+        let mut text = String::new();
+        let read = group.events.rewind().and_then(|()| group.events.read_to_string(&mut text));
+        // When it cannot be told, it counts as busy: a second copy would be worse than none.
+        read.is_ok() && cgroup::is_empty(&text)
+    }
+
+    /// Keeps what did not work where people look for it: among the service's own lines.
+    fn note(&mut self, doing: &str, done: io::Result<()>) {
+        if let Err(error) = done {
+            self.ring.push(Monotonic::now(), format!("init: {doing}: {error}"));
+        }
+    }
+}
+
+fn arguments(path: &Path) -> Result<Vec<String>, String> {
+    let read = || -> io::Result<String> {
+        let mut text = String::new();
+        File::open(path)?.take(ARGS_MAX).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    let text = read().map_err(|error| format!("reading {}: {error}", path.display()))?;
+    Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_lines_and_empty_ones_are_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("etcd");
+        fs::write(&path, "--name\nwith space\n\n--x=y\n").unwrap();
+        assert_eq!(arguments(&path).unwrap(), ["--name", "with space", "--x=y"]);
+    }
+
+    #[test]
+    fn absent_arguments_are_a_reason_not_to_start() {
+        let error = arguments(Path::new("/nonexistent/args")).unwrap_err();
+        assert!(error.starts_with("reading /nonexistent/args: No such file"), "{error}");
+    }
+}
