@@ -5,7 +5,7 @@
 //! place by rename; its log stays in `logs/` whatever happens. Beside each result lie its
 //! inputs, and `last/NAME.json` has those of the latest, to say next time what changed.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -84,20 +84,25 @@ fn make(workshop: &Workshop, component: &Component, inputs: &Inputs, claim: Clai
     Ok(directory)
 }
 
-/// Runs `build` while people see what it is at.
+/// Runs `build` while people see what it is at, and with `-v` every line of its log.
 fn watched<T>(task: &Task, log: &Path, build: impl FnOnce() -> T) -> T {
     let (ended, end) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
+            let mut lines = tail::Follower::new(log);
             let mut looks = 0_u64;
-            while end.recv_timeout(LOOK_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+            loop {
+                let over = end.recv_timeout(LOOK_EVERY) != Err(mpsc::RecvTimeoutError::Timeout);
+                for line in lines.new_lines() {
+                    tracing::debug!("{line}");
+                    task.message(&line);
+                }
+                if over {
+                    return;
+                }
                 looks += 1;
                 if looks.is_multiple_of(LOOKS_PER_LINE) {
                     task.set(looks);
-                }
-                let line = tail::of_file(log, 1);
-                if !line.is_empty() {
-                    task.message(&line);
                 }
             }
         });
@@ -122,6 +127,29 @@ fn remember(workshop: &Workshop, name: &str, inputs: &[u8]) -> Result<()> {
 
 fn last_path(workshop: &Workshop, name: &str) -> PathBuf {
     workshop.store.root().join("last").join(format!("{name}.json"))
+}
+
+/// Removes what killed builds left in `tmp`: the directories whose lock nobody holds. A kernel's is
+/// two gigabytes.
+///
+/// # Errors
+/// The store cannot be listed.
+pub(super) fn sweep(workshop: &Workshop) -> Result<()> {
+    let tmp = workshop.store.root().join("tmp");
+    let listing = || format!("listing {}", tmp.display());
+    for entry in fs::read_dir(&tmp).with_context(listing)? {
+        let entry = entry.with_context(listing)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(key) = name.strip_prefix("work-") else { continue };
+        let lock = workshop.store.root().join("locks").join(format!("built-{key}"));
+        // Held while we remove, or a build that begins now would lose its directory.
+        let Ok(lock) = File::open(&lock) else { continue };
+        if lock.try_lock().is_ok() {
+            tracing::debug!(name, "removing what a killed build left");
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn start_log(log: &Path) -> Result<()> {

@@ -99,6 +99,7 @@ impl Workshop {
         self: &Arc<Self>,
         names: &BTreeSet<ComponentName>,
     ) -> Result<BTreeMap<ComponentName, Built>> {
+        component::sweep(self)?;
         schedule::run(self, names)
     }
 }

@@ -106,7 +106,7 @@ fn environment(cgo: bool) -> Vec<(&'static str, &'static str)> {
         ("CGO_ENABLED", if cgo { "1" } else { "0" }),
     ];
     if cgo {
-        variables.extend([("CC", "gcc"), ("CXX", "g++"), ("AR", "ar"), ("PKG_CONFIG", "/bin/false")]);
+        variables.extend([("CC", "gcc"), ("AR", "ar"), ("PKG_CONFIG", "pkg-config")]);
     }
     variables
 }
