@@ -178,6 +178,46 @@ fn a_caller_killed_without_warning_takes_its_sandbox_along() {
     assert!(!running("sleep 4321"), "the step outlives its caller");
 }
 
+/// Runs one test of this file again where no further user namespace may be made, as user `id`.
+/// None where this host cannot even make the first.
+fn without_user_namespaces(id: &str, test: &str) -> Option<String> {
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" \"$@\"";
+    let (user, group) = (format!("--map-user={id}"), format!("--map-group={id}"));
+    let output = Command::new("unshare")
+        .args(["--user", &user, &group, "--keep-caps", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env("SLIPWAY_TEST_FORBIDDEN", "1")
+        .output()
+        .unwrap();
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    if !said.contains("running 1 test") {
+        println!("skipped: no user namespace to forbid them in: {said}");
+        return None;
+    }
+    Some(said)
+}
+
+#[test]
+fn root_builds_where_user_namespaces_are_forbidden() {
+    let Some(said) = without_user_namespaces("0", "a_failed_step_shows_the_end_of_its_log") else { return };
+    assert!(said.contains("1 passed"), "{said}");
+}
+
+#[test]
+fn an_ordinary_user_is_told_which_switch_forbids_user_namespaces() {
+    if std::env::var_os("SLIPWAY_TEST_FORBIDDEN").is_some() {
+        let bench = Bench::new();
+        println!("refused: {}", bench.run(&bench.sandbox(), "true").unwrap_err());
+        return;
+    }
+    let name = "an_ordinary_user_is_told_which_switch_forbids_user_namespaces";
+    let Some(said) = without_user_namespaces("1000", name) else { return };
+    let refusal = said.lines().find(|line| line.contains("refused: ")).unwrap_or(&said);
+    assert!(refusal.contains("sysctl user.max_user_namespaces"), "{said}");
+}
+
 /// Whether any process of the host has this command line.
 fn running(command: &str) -> bool {
     let wanted: Vec<u8> =
