@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Doing, Error, Result, on};
+use crate::error::{Doing, Error, Result, chain, on};
 use crate::spec::LabSpec;
 use crate::supervisor::{DETACH, LabStatus, MachineOrder, READY, Reply, Request};
 
@@ -237,19 +237,23 @@ impl Labs {
 
     /// Takes a lab down, if it runs, and waits until its supervisor has ended.
     pub fn down(&self, name: &str) -> Result<()> {
-        match self.open(name) {
-            Ok(mut client) => client.down()?,
-            Err(Error::NotRunning(_)) => return self.dir(name).sweep(),
-            Err(error) => return Err(error),
-        }
+        let dir = self.dir(name);
         let deadline = Instant::now() + PATIENCE;
-        while self.dir(name).try_lock()?.is_none() {
+        loop {
+            if dir.try_lock()?.is_some() {
+                return dir.sweep();
+            }
+            // It may be starting, or on its way down already: then it does not listen, and what counts is its end.
+            let told = match self.open(name).and_then(|mut client| client.down()) {
+                Err(error @ Error::NoSuchLab(_)) => return Err(error),
+                other => other,
+            };
             if Instant::now() > deadline {
-                return Err(Error::Other(format!("the supervisor of lab {name} does not end")));
+                let why = told.err().map(|error| format!(": {}", chain(&error))).unwrap_or_default();
+                return Err(Error::Other(format!("the supervisor of lab {name} does not end{why}")));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        Ok(())
     }
 
     /// Removes a lab that does not run.

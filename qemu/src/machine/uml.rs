@@ -56,7 +56,8 @@ impl Driver for Uml {
         let mut card = word("vec0:transport=bess,dst=", &place.cable());
         card.push(format!(",mac={}", spec.mac));
         arguments.push(card);
-        arguments.extend(["con=null", "con0=null,fd:1"].map(OsString::from));
+        // `quiet` silences what User-mode Linux says about its host; the guest's own level comes later in the line.
+        arguments.extend(["con=null", "con0=null,fd:1", "quiet"].map(OsString::from));
         arguments.extend(spec.cmdline.split_ascii_whitespace().map(OsString::from));
         let environment =
             vec![("HOME", place.scratch().into_os_string()), ("TMPDIR", place.memory.clone().into())];
@@ -169,6 +170,7 @@ mod tests {
                 "vec0:transport=bess,dst=/r/w1/net,mac=52:54:00:4d:00:01",
                 "con=null",
                 "con0=null,fd:1",
+                "quiet",
                 "slipway.root=abc",
                 "panic=10",
             ]

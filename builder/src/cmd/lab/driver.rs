@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use lab::{Accelerator, DriverSpec, QemuProgram, kvm_works};
 
 use crate::cmd::Context;
+use crate::deb::unpack_closure;
 
 /// The word on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -37,22 +38,40 @@ fn with_program(program: QemuProgram) -> DriverSpec {
     DriverSpec::Qemu { program, accelerator }
 }
 
-/// The named program, or the host's.
-fn find(named: Option<&Path>, _context: &Context) -> Result<QemuProgram> {
-    if let Some(path) = named {
-        return if path.is_dir() {
-            Ok(QemuProgram::in_tree(path)?)
-        } else {
-            Ok(QemuProgram::installed(path.to_owned()))
-        };
-    }
-    match on_path("qemu-system-x86_64") {
-        Some(path) => Ok(QemuProgram::installed(path)),
-        None => bail!("there is no qemu-system-x86_64 here; name one with --qemu, or use --driver uml"),
+/// The named program, or the one that the lock pins, or the host's.
+fn find(named: Option<&Path>, context: &Context) -> Result<QemuProgram> {
+    match named {
+        Some(path) if path.is_dir() => Ok(QemuProgram::in_tree(path)?),
+        Some(path) => Ok(QemuProgram::installed(path.to_owned())),
+        None => match locked(context) {
+            Ok(program) => Ok(program),
+            Err(why) => match on_path(INSTALLED) {
+                Some(path) => Ok(QemuProgram::installed(path)),
+                None => Err(why.context(format!(
+                    "there is no {INSTALLED} here; fetch the locked one with slipway fetch, name one with --qemu, or use --driver uml"
+                ))),
+            },
+        },
     }
 }
 
+/// What the program is called where somebody installed it.
+const INSTALLED: &str = "qemu-system-x86_64";
+/// The tool set that holds it.
+const TOOLS: &str = "qemu";
+
+/// The tool set from the store, unpacked.
+fn locked(context: &Context) -> Result<QemuProgram> {
+    let profiles = context.profiles()?;
+    let set = profiles
+        .tools
+        .get(TOOLS)
+        .with_context(|| format!("there is no tool set {TOOLS} in profiles/tools"))?;
+    let root = unpack_closure(&context.store()?, &context.lock(&profiles)?, set, &context.progress)?;
+    Ok(QemuProgram::in_tree(&root)?)
+}
+
 fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").context("no PATH").ok()?;
+    let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|directory| directory.join(program)).find(|path| path.is_file())
 }

@@ -62,7 +62,13 @@ pub struct Story {
     pub problem: Option<String>,
     /// Milestones.
     pub marks: Vec<Mark>,
+    /// The clock of the last line: when it goes back, the machine has restarted without the lab's doing.
+    #[serde(skip)]
+    clock: f64,
 }
+
+/// Lines of one boot may be a little out of order: stage 1, PID 1 and the lab write to the same console.
+const CLOCK_SLACK: f64 = 0.2;
 
 /// One line of PID 1 or stage 1.
 struct Line<'a> {
@@ -89,6 +95,10 @@ impl Story {
                 self.begin();
             }
         } else if let Some(line) = parse(line) {
+            if line.seconds + CLOCK_SLACK < self.clock {
+                self.begin();
+            }
+            self.clock = line.seconds;
             self.tell(&line);
         } else if let Some((_, text)) = line.split_once("Kernel panic - ") {
             self.problem = Some(format!("kernel panic: {text}"));
@@ -119,6 +129,10 @@ impl Story {
         match line.subject.split_once(' ') {
             Some(("service", name)) => self.tell_of_service(name, line),
             None if line.subject == "stage1" => {
+                if let Some(problem) = line.text.strip_prefix("problem: ") {
+                    self.problem = Some(problem.to_owned());
+                    return;
+                }
                 line.text.clone_into(&mut self.stage);
                 if line.text.contains("verified") {
                     self.mark(line.seconds, "root verified");
@@ -134,7 +148,6 @@ impl Story {
             self.problem = Some(problem.to_owned());
             return;
         }
-        line.text.clone_into(&mut self.stage);
         if line.text == "up" {
             self.up = Some(line.seconds);
             self.problem = None;
@@ -146,16 +159,21 @@ impl Story {
         } else if line.text.starts_with("shutting down") {
             self.up = None;
         }
+        // What a machine says after it is up is a summary for whoever stands before it.
+        if self.up.is_none() || line.text == "up" {
+            line.text.clone_into(&mut self.stage);
+        }
     }
 
     fn tell_of_service(&mut self, name: &str, line: &Line<'_>) {
-        let ended = line.text.starts_with("exited") || line.text.starts_with("killed");
+        let ended =
+            ["exited with", "killed by", "not started"].iter().any(|start| line.text.starts_with(start));
         let state = if line.text.starts_with("starting") {
             ServiceState::Starting
         } else if line.text.starts_with("ready") {
             self.mark(line.seconds, name);
             ServiceState::Ready
-        } else if line.text.starts_with("stopped") || (ended && !line.text.contains("again in")) {
+        } else if line.text.starts_with("stopped") || line.text.starts_with("could not be stopped") {
             ServiceState::Stopped
         } else if ended {
             ServiceState::Waiting { because: line.text.to_owned() }
@@ -260,6 +278,38 @@ kubelet| some output: with colons
         assert_eq!(story.problem.as_deref(), Some("config is signed by unknown key ab12"));
         story.take("slipway[9.0] machine: up");
         assert_eq!(story.problem, None);
+    }
+
+    #[test]
+    fn a_machine_that_is_up_stays_up_whatever_it_sums_up() {
+        let mut story = Story::of(WORKER);
+        for line in [
+            "up",
+            "w1, role worker, version 0.1.0",
+            "is w1 of cluster demo, 10.77.0.13",
+            "services: kubelet up",
+        ] {
+            story.take(&format!("slipway[9.0] machine: {line}"));
+        }
+        assert_eq!((story.stage.as_str(), story.up), ("up", Some(9.0)));
+        story.take("slipway[20.0] machine: shutting down (reboot)");
+        assert_eq!((story.stage.as_str(), story.up), ("shutting down (reboot)", None));
+    }
+
+    #[test]
+    fn a_clock_that_starts_again_is_a_restart() {
+        let mut story = Story::of(WORKER);
+        story.take("slipway[0.300] stage1: problem: no device has the slot 0123");
+        assert_eq!((story.boots, story.services.len()), (2, 0));
+        assert_eq!(story.problem.as_deref(), Some("no device has the slot 0123"));
+    }
+
+    #[test]
+    fn a_service_that_cannot_be_started_waits_and_says_why() {
+        let mut story = Story::of(WORKER);
+        story.take("slipway[2.0] service kubelet: not started: reading args: No such file, again in 0.5 s");
+        let because = "not started: reading args: No such file, again in 0.5 s".to_owned();
+        assert_eq!(story.services[2].state, ServiceState::Waiting { because });
     }
 
     #[test]
