@@ -102,6 +102,7 @@ fn role_config(role: Role, plan: &Plan, secrets: &Secrets, token: &BootstrapToke
             etcd_ca: secrets.etcd_ca.certificate.clone(),
             etcd_client_ca: secrets.etcd_client_ca.clone(),
             service_account_key: secrets.service_account_key.clone(),
+            service_account_public_key: secrets.service_account_public_key.clone(),
             encryption_key: secrets.encryption_key.clone(),
             bootstrap_token: token.clone(),
         }),

@@ -6,7 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use machine_config::pem::{self, PrivateKey, Secret};
+use machine_config::pem::{self, PrivateKey, PublicKey, Secret};
 use serde::{Deserialize, Serialize};
 use trust::pki::{self, PkiError, Validity};
 
@@ -29,6 +29,8 @@ pub struct Secrets {
     pub bootstrap_token_secret: Secret,
     /// Signs service account tokens.
     pub service_account_key: PrivateKey,
+    /// Its public half.
+    pub service_account_public_key: PublicKey,
     /// Issues every Kubernetes certificate.
     pub kubernetes_ca: pem::Authority,
     /// Issues the aggregation layer's client certificate.
@@ -67,12 +69,14 @@ impl Secrets {
         };
         let mut encryption_key = [0; 32];
         getrandom::fill(&mut encryption_key)?;
+        let (public, private) = pki::key_pair()?;
         Ok(Self {
             etcd_founding: token(8)?,
             encryption_key: Secret::new(STANDARD.encode(encryption_key)),
             bootstrap_token_id: token(6)?,
             bootstrap_token_secret: Secret::new(token(16)?),
-            service_account_key: pki::private_key()?.try_into()?,
+            service_account_key: private.try_into()?,
+            service_account_public_key: public.try_into()?,
             kubernetes_ca: authority("kubernetes")?,
             front_proxy_ca: authority("front-proxy")?,
             etcd_ca: authority("etcd")?,

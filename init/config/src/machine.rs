@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{ClusterName, MachineName, Role, ServiceName};
-use crate::pem::{Authority, Certificate, PrivateKey, Secret};
+use crate::pem::{Authority, Certificate, PrivateKey, PublicKey, Secret};
 
 /// The schema number this crate reads and writes.
 pub const SCHEMA: u32 = 1;
@@ -193,6 +193,8 @@ pub struct ControlPlaneConfig {
     pub etcd_client_ca: Authority,
     /// Signs service account tokens.
     pub service_account_key: PrivateKey,
+    /// Whose signatures on service account tokens count.
+    pub service_account_public_key: PublicKey,
     /// 32 bytes in base64: encrypts Secrets in etcd's storage.
     pub encryption_key: Secret,
     /// Lets new nodes ask for their certificate.

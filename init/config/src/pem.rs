@@ -74,6 +74,36 @@ impl From<PrivateKey> for String {
     }
 }
 
+/// A public key by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PublicKey(String);
+
+impl PublicKey {
+    /// The PEM text.
+    #[must_use]
+    pub fn as_pem(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for PublicKey {
+    type Error = BadPem;
+    fn try_from(text: String) -> Result<Self, BadPem> {
+        if text.trim_start().starts_with("-----BEGIN PUBLIC KEY-----") {
+            Ok(Self(text))
+        } else {
+            Err(BadPem { expected: "PUBLIC KEY" })
+        }
+    }
+}
+
+impl From<PublicKey> for String {
+    fn from(key: PublicKey) -> String {
+        key.0
+    }
+}
+
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PrivateKey(redacted)")

@@ -9,7 +9,7 @@ use machine_config::machine::{
     Addressing, BootstrapToken, Cluster, ControlPlaneConfig, Endpoint, EtcdConfig, Header, LbConfig, Machine,
     Network, RoleConfig, SCHEMA, WorkerConfig,
 };
-use machine_config::pem::{Authority, Certificate, PrivateKey, Secret};
+use machine_config::pem::{Authority, Certificate, PrivateKey, PublicKey, Secret};
 use machine_config::{MachineConfig, Role};
 use trust::pki::{Minted, Validity};
 
@@ -99,7 +99,8 @@ fn of_role(role: Role) -> RoleConfig {
             front_proxy_ca: authority("front-proxy"),
             etcd_ca: certificate("etcd"),
             etcd_client_ca: authority("etcd-client"),
-            service_account_key: PrivateKey::try_from(mint("sa").key).unwrap(),
+            service_account_key: PrivateKey::try_from(trust::pki::key_pair().unwrap().1).unwrap(),
+            service_account_public_key: PublicKey::try_from(trust::pki::key_pair().unwrap().0).unwrap(),
             encryption_key: Secret::new("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
             bootstrap_token: token(),
         }),

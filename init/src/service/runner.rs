@@ -46,6 +46,7 @@ struct Group {
     path: PathBuf,
     directory: File,
     events: File,
+    killed: bool,
 }
 
 /// All services' processes.
@@ -200,14 +201,25 @@ impl Runner {
     /// Whether this is one of our own agents, whose words are about the machine.
     #[must_use]
     pub fn is_agent(&self, service: Id) -> bool {
-        self.seats.get(service.index()).is_some_and(|seat| {
-            matches!(seat.spec.exec.as_slice(), [_, word, ..] if word == "agent")
-        })
+        self.seats
+            .get(service.index())
+            .is_some_and(|seat| matches!(seat.spec.exec.as_slice(), [_, word, ..] if word == "agent"))
     }
 }
 
 impl Seat {
     fn start(&mut self, service: Id, notify_socket: String, poll: &Poll) -> Result<Child, String> {
+        // Since Linux 6.12 a process that is cloned into a group where cgroup.kill was ever written is
+        // killed at birth: the kernel compares the group's count of kills with that of the parent's
+        // group. So a group that was killed is replaced; it is empty, or nobody would start here again.
+        if let Some(group) = self.group.as_ref().filter(|group| group.killed) {
+            // Busy for a moment after its last process, sometimes: then it is tried again like any start.
+            fs::remove_dir(&group.path)
+                .map_err(|error| format!("replacing the control group {}: {error}", group.path.display()))?;
+            // Its descriptor is closed next, which is all that the kernel needs to forget it.
+            let _ = poll.remove(&group.events);
+            self.group = None;
+        }
         if self.group.is_none() {
             self.group = Some(self.make_group(service, poll)?);
         }
@@ -262,14 +274,17 @@ impl Seat {
             }
             let events = File::open(path.join("cgroup.events"))?;
             poll.add(&events, Token::Group(service).to_raw(), Interest::Change)?;
-            Ok(Group { directory: File::open(&path)?, events, path: path.clone() })
+            Ok(Group { directory: File::open(&path)?, events, path: path.clone(), killed: false })
         };
         make().map_err(|error| format!("making the control group {}: {error}", path.display()))
     }
 
-    fn kill_group(&self) -> io::Result<()> {
-        match &self.group {
-            Some(group) => File::options().write(true).open(group.path.join("cgroup.kill"))?.write_all(b"1"),
+    fn kill_group(&mut self) -> io::Result<()> {
+        match &mut self.group {
+            Some(group) => {
+                group.killed = true;
+                File::options().write(true).open(group.path.join("cgroup.kill"))?.write_all(b"1")
+            }
             None => Ok(()),
         }
     }

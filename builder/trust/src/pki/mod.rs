@@ -47,11 +47,12 @@ pub enum PkiError {
     },
 }
 
-/// A new P-256 private key by itself, PKCS#8 PEM: for what is signed without certificates,
-/// such as Kubernetes' service account tokens.
+/// A new P-256 key pair without a certificate, for what is signed by itself, such as
+/// Kubernetes' service account tokens: the public key, then the PKCS#8 private key, both PEM.
 ///
 /// # Errors
 /// [`PkiError::Make`] when there is no randomness.
-pub fn private_key() -> Result<String, PkiError> {
-    Ok(authority::new_key()?.serialize_pem())
+pub fn key_pair() -> Result<(String, String), PkiError> {
+    let pair = authority::new_key()?;
+    Ok((pair.public_key_pem(), pair.serialize_pem()))
 }

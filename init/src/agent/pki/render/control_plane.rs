@@ -11,6 +11,7 @@ use machine_config::{MachineConfig, Role};
 use serde_json::{Value, json};
 use trust::pki::{Leaf, Usage};
 
+use super::etcd::HTTP_PORT;
 use super::kubeconfig::{Credentials, kubeconfig};
 use super::{Rendered, kubernetes, pki, urls};
 use crate::agent::pki::leaf::{Issuer, ORDINARY, POWERFUL, Wish};
@@ -29,6 +30,7 @@ pub(super) fn render(config: &MachineConfig, plane: &ControlPlaneConfig, out: &m
     out.text(pki("front-proxy-ca.crt"), plane.front_proxy_ca.certificate.as_pem());
     out.text(pki("etcd-ca.crt"), plane.etcd_ca.as_pem());
     out.secret(pki("sa.key"), plane.service_account_key.as_pem());
+    out.text(pki("sa.pub"), plane.service_account_public_key.as_pem());
     out.wishes.extend(wishes(config));
 
     out.secret_json(kubernetes("encryption.json"), &encryption(plane));
@@ -146,7 +148,7 @@ fn dedup<T: PartialEq + Clone>(list: &mut Vec<T>) {
 fn wait_etcd(config: &MachineConfig) -> Vec<String> {
     let members = config.cluster.of_role(Role::Etcd);
     let mut args = vec!["https".to_owned()];
-    args.extend(urls(members, 2379).into_iter().map(|url| format!("{url}/readyz")));
+    args.extend(urls(members, HTTP_PORT).into_iter().map(|url| format!("{url}/readyz")));
     for (option, file) in [
         ("--ca", "etcd-ca.crt"),
         ("--cert", "apiserver-etcd-client.crt"),
@@ -182,7 +184,7 @@ fn apiserver(config: &MachineConfig) -> Vec<String> {
         format!("--service-account-issuer={issuer}"),
         format!("--service-account-jwks-uri={issuer}/openid/v1/jwks"),
         // The public half is taken from the private one.
-        format!("--service-account-key-file={}", pki("sa.key")),
+        format!("--service-account-key-file={}", pki("sa.pub")),
         format!("--service-account-signing-key-file={}", pki("sa.key")),
         format!("--requestheader-client-ca-file={}", pki("front-proxy-ca.crt")),
         "--requestheader-allowed-names=front-proxy-client".to_owned(),
