@@ -102,7 +102,7 @@ fn workshop(
     let missing = workshop.missing(names)?;
     if !args.offline && !missing.is_empty() {
         let Workshop { profiles, lock, store, progress, .. } = &workshop;
-        fetch::bring(profiles, lock, store, &missing, &args.mirror, false, progress)?;
+        fetch::bring(profiles, lock, store, &missing, &args.mirror, fetch::Verify::New, progress)?;
     }
     Ok(Arc::new(workshop))
 }

@@ -159,21 +159,15 @@ impl Release {
         if codename != suite {
             return Err(ReleaseError::OtherSuite { suite: suite.to_owned(), found: codename });
         }
-        if let Some(until) = paragraph.get("Valid-Until") {
-            if moment(until).ok_or_else(|| refuse("Valid-Until is no date"))? < now {
-                return Err(ReleaseError::Expired { suite: suite.to_owned(), until: until.to_owned() });
-            }
+        if let Some(until) = paragraph.get("Valid-Until")
+            && moment(until).ok_or_else(|| refuse("Valid-Until is no date"))? < now
+        {
+            return Err(ReleaseError::Expired { suite: suite.to_owned(), until: until.to_owned() });
         }
         let mut files = BTreeMap::new();
         for line in field("SHA256")?.lines().filter(|line| !line.trim().is_empty()) {
-            let mut words = line.split_whitespace();
-            let entry = || -> Option<(String, (Digest, u64))> {
-                let (digest, size, path) = (words.next()?, words.next()?, words.next()?);
-                Some((path.to_owned(), (digest.parse().ok()?, size.parse().ok()?)))
-            };
-            let mut entry = entry;
-            let (path, file) =
-                entry().ok_or_else(|| refuse(&format!("{line:?} is no digest, size and path")))?;
+            let entry = listed(line).ok_or_else(|| refuse(&format!("{line:?} is no digest, size and path")));
+            let (path, file) = entry?;
             files.insert(path, file);
         }
         let date = field("Date")?.to_owned();
@@ -234,6 +228,13 @@ fn alive(created: i64, statements: &[&Signature], now: Timestamp) -> bool {
         Some(life) if life.as_secs() > 0 => created + i64::from(life.as_secs()) > now.as_second(),
         _ => true,
     }
+}
+
+/// A line of the `SHA256` field: digest, size, path.
+fn listed(line: &str) -> Option<(String, (Digest, u64))> {
+    let mut words = line.split_whitespace();
+    let (digest, size, path) = (words.next()?, words.next()?, words.next()?);
+    Some((path.to_owned(), (digest.parse().ok()?, size.parse().ok()?)))
 }
 
 /// `Sat, 12 Sep 2026 07:55:41 UTC`.

@@ -7,19 +7,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use super::archive::{DebError, Streamed, StreamedKind, walk};
+use super::listing::{self, Hashing, Listing};
 use crate::lock::{Lock, LockedPackage};
 use crate::profile::ToolSet;
 use crate::profile::tools::ToolLink;
 use crate::progress::{Amount, Outcome, Progress};
 use crate::store::{Area, Entry, KeyHasher, Store};
-
-/// Bytes of content compared or copied at a time.
-const CHUNK: usize = 1 << 16;
 
 /// The unpacked root of a tool set, from the store or made now.
 ///
@@ -47,7 +45,7 @@ pub fn unpack_packages(
     leave_out: &[PathBuf],
     progress: &Progress,
 ) -> Result<PathBuf, DebError> {
-    let mut key = KeyHasher::new("tree 1");
+    let mut key = KeyHasher::new("tree 2");
     for package in packages {
         key = key.field("package", package.sha256.as_bytes());
     }
@@ -66,7 +64,8 @@ pub fn unpack_packages(
     };
     let total = packages.iter().map(|package| package.size).sum();
     let task = progress.task("unpack", name, Amount::Bytes(total));
-    let mut tree = Tree { root: claim.directory().to_path_buf(), leave_out, owners: BTreeMap::new() };
+    let root = claim.directory().to_path_buf();
+    let mut tree = Tree { root, leave_out, owners: BTreeMap::new(), listing: Listing::default() };
     for top in ["bin", "sbin", "lib", "lib64"] {
         tree.directory("usr-merge", &Path::new("/usr").join(top), 0o755)?;
         tree.link("usr-merge", &Path::new("/").join(top), &Path::new("usr").join(top))?;
@@ -81,6 +80,7 @@ pub fn unpack_packages(
         tree.link("the tool set", &link.path, &link.target)?;
     }
     let files = tree.owners.len();
+    tree.listing.save(&tree.root).map_err(failed(name, "writing", Path::new(listing::NAME)))?;
     let path = claim.commit()?;
     task.finish(Outcome::Done(format!("{} packages, {files} files", packages.len())));
     Ok(path)
@@ -89,8 +89,9 @@ pub fn unpack_packages(
 struct Tree<'a> {
     root: PathBuf,
     leave_out: &'a [PathBuf],
-    /// Who holds each file, by its absolute path.
+    /// Who holds each file or link, by its absolute path.
     owners: BTreeMap<PathBuf, String>,
+    listing: Listing,
 }
 
 impl Tree<'_> {
@@ -147,6 +148,7 @@ impl Tree<'_> {
             Err(_) => {}
         }
         self.owners.insert(path.to_path_buf(), package.to_owned());
+        self.listing.link(path, target);
         symlink(target, &place).map_err(failed(package, "linking", path))
     }
 
@@ -166,9 +168,10 @@ impl Tree<'_> {
                 Err(self.clash(package, path))
             };
         }
-        let mut file = File::create_new(&place).map_err(failed(package, "creating", path))?;
-        std::io::copy(content, &mut file).map_err(failed(package, "writing", path))?;
-        file.flush().map_err(failed(package, "writing", path))?;
+        let file = File::create_new(&place).map_err(failed(package, "creating", path))?;
+        let mut hashing = Hashing::new(&file);
+        std::io::copy(content, &mut hashing).map_err(failed(package, "writing", path))?;
+        self.listing.file(path, &hashing.digest());
         file.set_permissions(Permissions::from_mode(mode & 0o777)).map_err(failed(
             package,
             "setting the mode of",
@@ -186,7 +189,7 @@ impl Tree<'_> {
 
 /// Whether a file has this content.
 fn same(place: &Path, content: &mut dyn Read) -> std::io::Result<bool> {
-    let mut expected = Vec::with_capacity(CHUNK);
+    let mut expected = Vec::new();
     content.read_to_end(&mut expected)?;
     Ok(fs::read(place)? == expected)
 }
@@ -204,6 +207,7 @@ fn failed(package: &str, action: &'static str, path: &Path) -> impl FnOnce(std::
 mod tests {
     use super::*;
     use crate::deb::archive::tests::package;
+    use crate::deb::listing::TreeHealth;
     use crate::profile::Suite;
 
     struct Fixture {
@@ -254,6 +258,16 @@ mod tests {
         assert_eq!(fs::read_to_string(root.join("bin/awk")).unwrap(), "awk");
         assert_eq!(fs::read_link(root.join("lib64")).unwrap(), Path::new("usr/lib64"));
         assert!(!root.join("usr/share/doc").exists());
+    }
+
+    #[test]
+    fn a_tree_that_was_changed_is_noticed() {
+        let fixture = fixture(&[("one", &[("./usr/x", "1"), ("./usr/y", "->x")])]);
+        let root = fixture.unpack(&[], &[]).unwrap();
+        assert_eq!(listing::verify_tree(&root).unwrap(), TreeHealth::Sound);
+        fs::write(root.join("usr/x"), "2").unwrap();
+        let health = listing::verify_tree(&root).unwrap();
+        assert!(matches!(&health, TreeHealth::Damaged(what) if what.contains("/usr/x")), "{health:?}");
     }
 
     #[test]

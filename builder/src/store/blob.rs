@@ -12,7 +12,7 @@ use image_format::Digest;
 use sha2::{Digest as _, Sha256};
 
 use super::entry::sync_directory;
-use super::{Store, StoreError};
+use super::{Content, Store, StoreError};
 
 /// What a re-check of a blob found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Store {
     pub fn verify_blob(&self, digest: &Digest) -> Result<Health, StoreError> {
         let path = self.blob_path(digest);
         let file = File::open(&path).map_err(StoreError::io("opening", &path))?;
-        if digest_of(file).map_err(StoreError::io("reading", &path))?.0 == *digest {
+        if digest_of(file).map_err(StoreError::io("reading", &path))?.digest == *digest {
             return Ok(Health::Sound);
         }
         let directory = self.root.join("damaged");
@@ -114,12 +114,12 @@ impl Store {
     }
 }
 
-/// The digest and length of what a reader gives.
-pub(super) fn digest_of(reader: impl Read) -> std::io::Result<(Digest, u64)> {
+/// What a reader gives.
+pub(super) fn digest_of(reader: impl Read) -> std::io::Result<Content> {
     let mut reader = BufReader::with_capacity(1 << 20, reader);
     let mut hasher = Sha256::new();
-    let length = std::io::copy(&mut reader, &mut hasher)?;
-    Ok((Digest::from_bytes(hasher.finalize().into()), length))
+    let size = std::io::copy(&mut reader, &mut hasher)?;
+    Ok(Content { digest: Digest::from_bytes(hasher.finalize().into()), size })
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, StatusCode};
 
 use super::blob::digest_of;
-use super::{Store, StoreError};
+use super::{Content, Store, StoreError};
 use crate::progress::Task;
 
 /// A server that is silent for so long is as good as gone.
@@ -179,14 +179,19 @@ impl Downloader {
         let mut fresh = resumed_at == 0;
         loop {
             self.complete(wanted, &mut partial, task)?;
-            let (found, found_size) = partial.digest()?;
-            if found == wanted.digest {
+            let found = partial.content()?;
+            if found.digest == wanted.digest {
                 partial.finish(&self.store, &wanted.digest)?;
                 return Ok(Origin::Server { resumed_at });
             }
             partial.forget()?;
             if fresh {
-                return Err(wrong(wanted, found, found_size));
+                return Err(StoreError::WrongDigest {
+                    name: wanted.name.clone(),
+                    from: wanted.url.clone(),
+                    expected: Box::new(Content { digest: wanted.digest, size: wanted.size }),
+                    found: Box::new(found),
+                });
             }
             // What an earlier run left may have been the rotten part: once more from the start.
             fresh = true;
@@ -275,19 +280,6 @@ fn pause(tries: u32) -> Duration {
     Duration::from_millis(500) * tries
 }
 
-fn wrong(wanted: &Wanted, found: Digest, found_size: u64) -> StoreError {
-    StoreError::WrongDigest {
-        name: wanted.name.clone(),
-        from: wanted.url.clone(),
-        expected: wanted.digest,
-        expected_size: wanted.size,
-        found,
-        found_size,
-        next: "nothing of it was kept: try another mirror with `slipway fetch --debian-mirror URL`, \
-               or run `slipway lock` if the archive itself has changed",
-    }
-}
-
 /// An unfinished download on disk.
 struct Partial {
     path: PathBuf,
@@ -344,7 +336,7 @@ impl Partial {
         Ok(())
     }
 
-    fn digest(&mut self) -> Result<(Digest, u64), StoreError> {
+    fn content(&mut self) -> Result<Content, StoreError> {
         let failed = |error| StoreError::io("reading", &self.path)(error);
         self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
         digest_of(&self.file).map_err(failed)

@@ -80,6 +80,34 @@ impl Store {
         Ok(Entry::Vacant(Claim { directory, place, store: self.clone(), _lock: lock }))
     }
 
+    /// The directories of all finished entries, sorted.
+    ///
+    /// # Errors
+    /// The file system said no.
+    pub fn entries(&self, area: Area) -> Result<Vec<PathBuf>, StoreError> {
+        let directory = self.root.join(area.directory());
+        let failed = |error| StoreError::io("listing", &directory)(error);
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&directory).map_err(failed)? {
+            found.push(entry.map_err(failed)?.path());
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Moves a damaged entry aside, so that it is made anew; says where it is.
+    ///
+    /// # Errors
+    /// The file system said no.
+    pub fn discard(&self, entry: &Path) -> Result<PathBuf, StoreError> {
+        let directory = self.root.join("damaged");
+        std::fs::create_dir_all(&directory).map_err(StoreError::io("creating", &directory))?;
+        let aside = directory.join(entry.file_name().unwrap_or_default());
+        remove_tree(&aside)?;
+        std::fs::rename(entry, &aside).map_err(StoreError::io("moving aside", entry))?;
+        Ok(aside)
+    }
+
     /// Takes the lock of that name; the kernel gives it back when the process ends, however it ends.
     ///
     /// # Errors

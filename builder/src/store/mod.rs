@@ -56,26 +56,20 @@ pub enum StoreError {
     /// Neither a home directory nor a cache directory nor `--store`.
     #[error("no place for the store: set HOME, SLIPWAY_STORE or --store DIR")]
     NoPlace,
-    /// What came is not what the lock says.
+    /// What came is not what was locked.
     #[error(
-        "{name}: sha256 {expected} ({expected_size} bytes) is expected, {from} gave {found} ({found_size} \
-         bytes); {next}"
+        "{name}: {expected} is expected, {from} gave {found}; nothing of it was kept: try another mirror with \
+         --debian-mirror URL, or run `slipway lock` if the archive itself has changed"
     )]
     WrongDigest {
         /// What was wanted.
         name: String,
         /// Where it came from.
         from: String,
-        /// What the lock says.
-        expected: Digest,
-        /// What the lock says.
-        expected_size: u64,
+        /// What was locked.
+        expected: Box<Content>,
         /// What came.
-        found: Digest,
-        /// What came.
-        found_size: u64,
-        /// What to do about it.
-        next: &'static str,
+        found: Box<Content>,
     },
     /// The server has it no more.
     #[error(
@@ -132,6 +126,21 @@ pub enum StoreError {
         /// Its digest.
         digest: Digest,
     },
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Content {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+impl std::fmt::Display for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "sha256 {} ({} bytes)", self.digest, self.size)
+    }
 }
 
 impl StoreError {

@@ -157,7 +157,7 @@ fn a_damaged_file_is_named_moved_aside_and_fetched_again() {
     rotten[7] ^= 1;
     std::fs::write(&blob, &rotten).unwrap();
     let text = succeeded(fixture.run(&["fetch", "--verify"]));
-    assert!(text.contains("damaged: gcc of tool set cc"), "{text}");
+    assert!(text.contains("damaged: tool set cc: gcc"), "{text}");
     assert_eq!(std::fs::read(&blob).unwrap(), content());
     let aside = fixture.store_path().join("damaged").join(fixture.package().sha256.to_string());
     assert_eq!(std::fs::read(aside).unwrap(), rotten);
