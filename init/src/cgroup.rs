@@ -3,6 +3,17 @@
 //! Every service has a group of its own below [`SERVICES`]; the kubelet's pods have theirs
 //! beside it. Pure: texts and paths. `service::runner` and `boot` write them.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 use machine_config::service::{KillScope, Limits};
 
 /// Where the hierarchy is mounted.
@@ -22,7 +33,10 @@ pub fn delegation(available: &str) -> String {
 #[must_use]
 pub fn settings(limits: &Limits, scope: KillScope) -> Vec<(&'static str, String)> {
     let mut settings = vec![
-        ("memory.max", limits.memory_max_mib.map_or("max".to_owned(), |mib| mib.saturating_mul(1 << 20).to_string())),
+        (
+            "memory.max",
+            limits.memory_max_mib.map_or("max".to_owned(), |mib| mib.saturating_mul(1 << 20).to_string()),
+        ),
         ("cpu.weight", limits.cpu_weight.unwrap_or(100).to_string()),
         ("pids.max", limits.pids_max.map_or("max".to_owned(), |most| most.to_string())),
     ];

@@ -3,6 +3,17 @@
 //! The wall clock is set late, steps, and has no say in any delay. Only `supervisor` and
 //! `stage1` ask what time it is; everything else is told, so tests write times down.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 use std::fmt;
 use std::time::Duration;
 

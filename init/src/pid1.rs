@@ -3,6 +3,17 @@
 //! The three stages in order, each a module of its own; here is only what passes between
 //! them. A panic says so on the console and aborts: the kernel then starts the machine again.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
 

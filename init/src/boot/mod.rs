@@ -4,6 +4,17 @@
 //! `apply` does it, and `image` reads what the image wants supervised. What cannot be done is
 //! told and passed over: a machine that lacks a sysctl is still worth having.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 pub mod apply;
 mod cpuinfo;
 mod image;

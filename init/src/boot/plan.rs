@@ -65,7 +65,8 @@ pub(super) const LINKS: [(&str, &str); 4] = [
 ];
 
 /// Directories on /run that links of the image point to, or that several services share.
-pub(super) const DIRECTORIES: [&str; 4] = ["/run/slipway", "/run/slipway/etc", "/run/slipway/args", "/run/lock"];
+pub(super) const DIRECTORIES: [&str; 4] =
+    ["/run/slipway", "/run/slipway/etc", "/run/slipway/args", "/run/lock"];
 
 /// Kernel settings, by their path below /proc/sys.
 pub(super) const SYSCTLS: [(&str, &str, Need); 28] = [

@@ -4,6 +4,17 @@
 //! `machine` or `service NAME`; a service's own lines are `NAME| TEXT`. [`Subject`] and
 //! [`line`] are the grammar, `queue` writes without ever waiting for whoever reads.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 mod queue;
 
 use std::fmt;

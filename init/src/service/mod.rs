@@ -5,6 +5,17 @@
 //! tell, `report` puts events into the console's words. `runner` performs the actions with
 //! processes and cgroups; the loop that brings both together is `supervisor`.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 pub mod backoff;
 pub mod notice;
 pub mod report;

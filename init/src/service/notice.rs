@@ -48,11 +48,8 @@ mod tests {
     #[test]
     fn a_message_may_say_several_things() {
         let notices = read("STATUS=is w1\nMAINPID=7\nREADY=1\nSTATUS=problem: no config\n");
-        let expected = [
-            Notice::Status("is w1".to_owned()),
-            Notice::Ready,
-            Notice::Problem("no config".to_owned()),
-        ];
+        let expected =
+            [Notice::Status("is w1".to_owned()), Notice::Ready, Notice::Problem("no config".to_owned())];
         assert_eq!(notices, expected);
     }
 

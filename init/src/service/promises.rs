@@ -124,7 +124,10 @@ impl World {
                 Action::Tell(News::Ended(_, _, pause)) => {
                     // Nothing in these runs is ready for a minute, so pauses only ever grow.
                     let before = self.pauses.insert(at, pause).unwrap_or_default();
-                    assert!(pause >= before && pause <= super::backoff::LONGEST, "s{at}: {before:?}, {pause:?}");
+                    assert!(
+                        pause >= before && pause <= super::backoff::LONGEST,
+                        "s{at}: {before:?}, {pause:?}"
+                    );
                 }
                 Action::Probe(_) | Action::EndProbe | Action::Kill | Action::Tell(_) => {}
             }

@@ -48,9 +48,8 @@ mod tests {
 
     #[test]
     fn an_end_says_how_it_came_and_when_it_goes_on() {
-        let news = |how, again| {
-            text(&News::Ended(how, Duration::from_millis(3204), Duration::from_millis(again)))
-        };
+        let news =
+            |how, again| text(&News::Ended(how, Duration::from_millis(3204), Duration::from_millis(again)));
         assert_eq!(news(Ending::Status(1), 500), "exited with status 1 after 3.2 s, again in 0.5 s");
         assert_eq!(news(Ending::Signal(9), 250), "killed by signal 9 after 3.2 s, again in 0.25 s");
         let why = "reading /run/slipway/args/etcd: No such file or directory".to_owned();

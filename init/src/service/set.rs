@@ -115,12 +115,6 @@ impl Services {
         first
     }
 
-    /// Whether the machine has come up.
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        self.up
-    }
-
     /// Each service's name and what it is doing.
     pub fn standings(&self) -> impl Iterator<Item = (&ServiceName, Standing)> {
         self.members.iter().map(|member| (&member.name, member.service.standing()))
@@ -160,9 +154,8 @@ impl Services {
         let Some(member) = self.members.get(id.0) else { return false };
         let standing = member.service.standing();
         if self.stopping {
-            let needed_by_running = |other: &Member| {
-                other.needs.contains(&id) && other.service.standing() != Standing::Stopped
-            };
+            let needed_by_running =
+                |other: &Member| other.needs.contains(&id) && other.service.standing() != Standing::Stopped;
             !matches!(standing, Standing::Stopping | Standing::Stopped)
                 && !self.members.iter().any(needed_by_running)
         } else {

@@ -284,8 +284,7 @@ impl Service {
         match verdict {
             Verdict::Ready => self.become_ready(instance, since, now),
             Verdict::Unclear => {
-                self.state =
-                    State::Starting { instance, since, probe: Probe::At(now.after(PROBE_PAUSE)) };
+                self.state = State::Starting { instance, since, probe: Probe::At(now.after(PROBE_PAUSE)) };
                 vec![]
             }
         }

@@ -4,6 +4,17 @@
 //! has had its chance. Each step has its own deadline, and there is exactly one way out.
 //! Unmounting and syncing may hang in the kernel, so a child does that (`unmount`).
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 mod mounts;
 pub mod unmount;
 

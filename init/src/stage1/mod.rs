@@ -4,6 +4,17 @@
 //! through dm-verity and moves there. Whatever goes wrong is a line on the console and a
 //! reboot after ten seconds: nobody stands at the machine to see it hang.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 mod cmdline;
 mod slot;
 mod task;

@@ -36,7 +36,8 @@ pub(super) enum NotTheSlot {
 
 /// The verity superblock of the slot on `device`, if its root hash is `root`.
 pub(super) fn examine(device: &mut (impl Read + Seek), root: &Digest) -> Result<Superblock, NotTheSlot> {
-    let image = erofs::Superblock::parse(&read_at::<{ erofs::SUPERBLOCK_LEN }>(device, erofs::SUPERBLOCK_OFFSET)?)?;
+    let image =
+        erofs::Superblock::parse(&read_at::<{ erofs::SUPERBLOCK_LEN }>(device, erofs::SUPERBLOCK_OFFSET)?)?;
     let block = BLOCK_LEN as u64;
     let hash_offset = image.image_len().next_multiple_of(block);
     let superblock = Superblock::parse(&read_at::<{ verity::SUPERBLOCK_LEN }>(device, hash_offset)?)?;
@@ -85,7 +86,9 @@ mod tests {
         let superblock = examine(&mut Cursor::new(&bytes), &root).unwrap();
         assert_eq!(superblock.data_blocks, 8);
         let other = Digest::of(b"other");
-        assert!(matches!(examine(&mut Cursor::new(&bytes), &other), Err(NotTheSlot::Other(found)) if found == root));
+        assert!(
+            matches!(examine(&mut Cursor::new(&bytes), &other), Err(NotTheSlot::Other(found)) if found == root)
+        );
     }
 
     #[test]

@@ -96,7 +96,8 @@ fn find(root: &Digest) -> Result<(PathBuf, Superblock), Stage1Error> {
     loop {
         let mut seen = Vec::new();
         for device in devices().map_err(step("listing /sys/class/block"))? {
-            match File::open(&device).map_err(Into::into).and_then(|mut file| slot::examine(&mut file, root)) {
+            match File::open(&device).map_err(Into::into).and_then(|mut file| slot::examine(&mut file, root))
+            {
                 Ok(superblock) => return Ok((device, superblock)),
                 Err(why) => seen.push(format!("{}: {why}", device.display())),
             }
@@ -111,9 +112,11 @@ fn find(root: &Digest) -> Result<(PathBuf, Superblock), Stage1Error> {
 
 /// Every block device and partition that may hold a slot, in the order of their names.
 fn devices() -> io::Result<Vec<PathBuf>> {
-    let mut names: Vec<_> = fs::read_dir("/sys/class/block")?.flatten().map(|entry| entry.file_name()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir("/sys/class/block")?.flatten().map(|entry| entry.file_name()).collect();
     names.sort();
-    let virtual_device = |name: &str| ["ram", "loop", "dm-", "zram"].iter().any(|kind| name.starts_with(kind));
+    let virtual_device =
+        |name: &str| ["ram", "loop", "dm-", "zram"].iter().any(|kind| name.starts_with(kind));
     Ok(names
         .iter()
         .filter(|name| !virtual_device(&name.to_string_lossy()))

@@ -4,6 +4,17 @@
 //! `service::set`'s, processes are `service::runner`'s, words are `service::report`'s; the
 //! machine's end, once it is asked for, is `shutdown`'s.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 mod key;
 pub mod token;
 
@@ -11,6 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use machine_config::service::ServiceSpec;
@@ -54,6 +66,7 @@ pub struct Supervisor {
     started: BTreeMap<Id, Monotonic>,
     statuses: BTreeMap<Id, String>,
     problems: BTreeMap<Id, String>,
+    up_since: Option<Monotonic>,
     shutdown: Option<Shutdown>,
 }
 
@@ -94,6 +107,7 @@ impl Supervisor {
             started: BTreeMap::new(),
             statuses: BTreeMap::new(),
             problems: BTreeMap::new(),
+            up_since: None,
             shutdown: None,
         })
     }
@@ -109,9 +123,14 @@ impl Supervisor {
             {
                 return (self.console, shutdown.ending);
             }
-            // Whatever is wrong with waiting must not become a busy loop: time() runs each turn anyway.
-            let ready = self.poll.wait(Some(self.patience(now))).unwrap_or_default();
-            self.turn(&ready);
+            match self.poll.wait(Some(self.patience(now))) {
+                Ok(ready) => self.turn(&ready),
+                // Nobody knows why that should happen; services are worth more than the answer.
+                Err(_) => {
+                    thread::sleep(CONSOLE_PAUSE);
+                    self.turn(&[Token::Signals.to_raw()]);
+                }
+            }
         }
     }
 
@@ -188,7 +207,7 @@ impl Supervisor {
 
     fn show_output(&mut self, service: Id, now: Monotonic) {
         for line in self.runner.read_output(service, now) {
-            if !self.services.is_up() {
+            if self.up_since.is_none() {
                 self.console.write_line(&format!("{}| {line}", self.services.name(service)));
             }
         }
@@ -257,16 +276,16 @@ impl Supervisor {
             }
         }
         if self.services.comes_up() {
+            self.up_since = Some(now);
             self.tell_that_up(now);
         }
     }
 
     fn tell(&mut self, service: Id, news: &News, now: Monotonic) {
-        if let News::Ended(..) = news {
-            // What it printed so far was shown already while the machine was not up.
-            let since = self.started.get(&service).copied().unwrap_or(now);
-            let lines = self.runner.last_lines(service, since, LINES_OF_A_FAILURE);
-            for line in lines.iter().filter(|_| self.services.is_up()) {
+        if let (News::Ended(..), Some(up)) = (news, self.up_since) {
+            // Until the machine was up, everything was shown as it came.
+            let since = self.started.get(&service).map_or(up, |started| *started.max(&up));
+            for line in self.runner.last_lines(service, since, LINES_OF_A_FAILURE) {
                 self.console.write_line(&format!("{}| {line}", self.services.name(service)));
             }
         }
@@ -277,12 +296,11 @@ impl Supervisor {
     /// What a person needs who comes to a machine that is up.
     fn tell_that_up(&mut self, now: Monotonic) {
         self.console.say(now, Subject::Machine, "up");
-        let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let image = match &self.image {
-            Some(image) => format!(", role {}, version {}", image.role, image.version),
-            None => String::new(),
-        };
-        self.console.say(now, Subject::Machine, &format!("{}{image}", name.trim()));
+        if let Some(image) = &self.image {
+            let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let text = format!("{}, role {}, version {}", name.trim(), image.role, image.version);
+            self.console.say(now, Subject::Machine, &text);
+        }
         for status in self.statuses.values() {
             self.console.say(now, Subject::Machine, status);
         }

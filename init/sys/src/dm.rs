@@ -61,7 +61,13 @@ pub fn create_read_only(name: &str, target: Target<'_>) -> io::Result<Device> {
     Ok(created)
 }
 
-fn call(control: &File, number: u64, name: &str, flags: u32, target: Option<Target<'_>>) -> io::Result<Device> {
+fn call(
+    control: &File,
+    number: u64,
+    name: &str,
+    flags: u32,
+    target: Option<Target<'_>>,
+) -> io::Result<Device> {
     let mut buffer = [0_u8; HEADER + TARGET + PARAMETERS];
     let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
     let mut put = |at: usize, bytes: &[u8]| -> io::Result<()> {

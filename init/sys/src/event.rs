@@ -134,7 +134,8 @@ impl Signals {
     /// Those of read(2).
     pub fn next(&self) -> io::Result<Option<Signal>> {
         while let Some(info) = self.fd.read_signal()? {
-            let known = LISTENED.iter().find(|(signal, _)| u32::try_from(*signal as i32) == Ok(info.ssi_signo));
+            let known =
+                LISTENED.iter().find(|(signal, _)| u32::try_from(*signal as i32) == Ok(info.ssi_signo));
             if let Some((_, signal)) = known {
                 return Ok(Some(*signal));
             }

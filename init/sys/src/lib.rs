@@ -14,4 +14,5 @@ pub mod mount;
 pub mod notify;
 pub mod power;
 pub mod process;
+pub mod signal;
 pub mod uptime;

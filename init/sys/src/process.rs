@@ -210,10 +210,7 @@ pub fn has_children() -> bool {
     let options = rustix::process::WaitIdOptions::EXITED
         | rustix::process::WaitIdOptions::NOHANG
         | rustix::process::WaitIdOptions::NOWAIT;
-    !matches!(
-        rustix::process::waitid(rustix::process::WaitId::All, options),
-        Err(rustix::io::Errno::CHILD)
-    )
+    !matches!(rustix::process::waitid(rustix::process::WaitId::All, options), Err(rustix::io::Errno::CHILD))
 }
 
 /// Sends SIGKILL to every process but this one and the kernel's; for the end of a machine.
@@ -398,8 +395,10 @@ mod tests {
 
     #[test]
     fn a_child_gets_its_environment_and_nothing_else() {
-        let (child, status, output) =
-            run(&["/bin/sh", "-c", "echo $COLOUR $HOME; cat /proc/self/oom_score_adj; ulimit -n; exit 3"], Some(77));
+        let (child, status, output) = run(
+            &["/bin/sh", "-c", "echo $COLOUR $HOME; cat /proc/self/oom_score_adj; ulimit -n; exit 3"],
+            Some(77),
+        );
         assert_eq!((status, output.as_str()), (3, "green\n7\n77\n"));
         assert!(child.failure().is_none());
     }
@@ -409,7 +408,8 @@ mod tests {
         let held = File::open("/dev/null").unwrap();
         rustix::io::fcntl_setfd(&held, rustix::io::FdFlags::empty()).unwrap();
         // The fourth is the directory that the shell reads to know.
-        let script = "cd /proc/self/fd; echo *; grep '^Sig[BI]' /proc/self/status; cut -d' ' -f1,6 /proc/$$/stat";
+        let script =
+            "cd /proc/self/fd; echo *; grep '^Sig[BI]' /proc/self/status; cut -d' ' -f1,6 /proc/$$/stat";
         let (_, _, output) = run(&["/bin/sh", "-c", script], None);
         let lines: Vec<&str> = output.lines().collect();
         assert_eq!(lines[0], "0 1 2 3");
