@@ -13,6 +13,7 @@ pub mod compose;
 pub mod deb;
 pub mod emit;
 pub mod gomod;
+pub mod inspect;
 pub mod lock;
 pub mod mirror;
 pub mod profile;

@@ -1,15 +1,30 @@
-//! slipway inspect: look into what was built.
+//! `slipway inspect`: look into images and disks without root, mounts or loop devices.
+
+use std::path::PathBuf;
 
 use crate::cmd::Context;
+use crate::inspect;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// A slot image, an initramfs, a directory of artifacts, a machine's disk or config disk.
+    path: PathBuf,
+    /// List every file, also of large file systems.
+    #[arg(long)]
+    files: bool,
+}
 
 /// Runs the verb.
 ///
 /// # Errors
-/// Always, until its part has landed.
-pub fn run(_args: Args, _context: &Context) -> anyhow::Result<()> {
-    anyhow::bail!("this verb has not landed yet")
+/// It is nothing that we make, or it is not what it claims.
+pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
+    let report = inspect::look(&args.path)?;
+    if context.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{}", report.text(args.files));
+    }
+    Ok(())
 }

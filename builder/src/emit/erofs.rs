@@ -75,12 +75,23 @@ impl Mkfs {
         // It says little (a pipe's buffer holds it all), so its output can wait until it has ended.
         let fed = feed(manifest, contents, stdin);
         let output = child.wait_with_output().context("waiting for mkfs.erofs")?;
+        if let Err(error) = &fed
+            && !is_broken_pipe(error)
+        {
+            return fed;
+        }
+        // A broken pipe is only how its own failure looks from here.
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             bail!("mkfs.erofs: {}: {}", output.status, said.trim());
         }
         fed
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    kinds.map(std::io::Error::kind).any(|kind| kind == std::io::ErrorKind::BrokenPipe)
 }
 
 fn feed(manifest: &Manifest, contents: &dyn Contents, stdin: impl Write) -> anyhow::Result<()> {

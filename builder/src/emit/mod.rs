@@ -21,8 +21,9 @@ use image_format::Digest;
 pub use artifacts::{Artifacts, Kernels};
 pub use contents::Stored;
 pub use erofs::Mkfs;
+pub use initramfs::write as write_initramfs;
 pub use publish::{publish, publish_file};
-pub use slot::Slot;
+pub use slot::{Slot, write as write_slot};
 
 use crate::compose::Rootfs;
 use crate::sbom;
@@ -34,6 +35,9 @@ const INIT: &str = "/usr/sbin/init";
 
 /// The manifest of the root file system, among a role's artifacts.
 pub const MANIFEST: &str = "manifest.json";
+
+/// The index of a role's artifacts.
+pub const INDEX: &str = artifacts::FILE;
 
 /// A role's artifacts; the index is last.
 pub const FILES: [&str; 6] =

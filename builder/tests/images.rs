@@ -1,0 +1,187 @@
+//! Whole slot images, judged by others: erofs-utils and veritysetup out of the locked tool set.
+//!
+//! They need that tool set in the store (`slipway fetch` brings it); without it each test says so
+//! and counts as skipped. The roots here are made up; what real roles promise is e2e's business.
+
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use image_format::erofs::Tree;
+use image_format::manifest::{Kind, Manifest, Node};
+use slipway::deb::unpack_closure;
+use slipway::emit::{Mkfs, Slot, Stored, write_slot};
+use slipway::inspect::{Report, look};
+use slipway::lock::Lock;
+use slipway::profile::Profiles;
+use slipway::progress::Progress;
+use slipway::store::Store;
+
+/// The unpacked tool set, or nothing and a line that says why.
+fn tools() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let found = || -> anyhow::Result<PathBuf> {
+        let profiles = Profiles::load(&root)?;
+        let lock = Lock::load(&profiles.lock_path())?;
+        let directory = match std::env::var_os("SLIPWAY_STORE") {
+            Some(directory) => PathBuf::from(directory),
+            None => Store::default_directory()?,
+        };
+        let store = Store::open(&directory)?;
+        let set = profiles
+            .tools
+            .iter()
+            .find(|(name, _)| name.as_str() == "erofs")
+            .map(|(_, set)| set)
+            .ok_or_else(|| anyhow::anyhow!("there is no tool set erofs"))?;
+        Ok(unpack_closure(&store, &lock, set, &Progress::silent())?)
+    };
+    match found() {
+        Ok(tree) => Some(tree),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "skipped: no tool set erofs: {error:#}");
+            None
+        }
+    }
+}
+
+fn run(tree: &Path, program: &str, arguments: &[&str]) -> Output {
+    let libraries = tree.join("usr/lib/x86_64-linux-gnu");
+    Command::new(libraries.join("ld-linux-x86-64.so.2"))
+        .arg("--library-path")
+        .arg(&libraries)
+        .arg(tree.join(program))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn assert_success(output: &Output) {
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A root with every kind of node, large and small, compressible and not.
+fn root() -> (Manifest, Stored) {
+    let (mut manifest, mut contents) = (Manifest::new(), Stored::default());
+    let mut noise = 1_u64;
+    let random: Vec<u8> = (0..3_000_000)
+        .map(|_| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (noise >> 56) as u8
+        })
+        .collect();
+    let text: Vec<u8> = (0..2_000_000_u32).flat_map(|at| (at / 64).to_le_bytes()).take(2_000_000).collect();
+    let image = "role = \"worker\"\nversion = \"1\"\nbuilt = \"2026-11-14T00:00:00Z\"\n";
+    for (path, bytes, mode) in [
+        ("/usr/bin/random", random, 0o755),
+        ("/usr/bin/text", text, 0o755),
+        ("/usr/share/slipway/image.toml", image.as_bytes().to_vec(), 0o644),
+        ("/usr/share/empty", Vec::new(), 0o600),
+    ] {
+        let node = contents.add_bytes(bytes, mode);
+        manifest.insert(path.parse().unwrap(), node).unwrap();
+    }
+    manifest.insert("/bin".parse().unwrap(), Node::symlink("usr/bin")).unwrap();
+    manifest.insert("/tmp".parse().unwrap(), Node::directory(0o1777)).unwrap();
+    // More names than one block of a directory holds.
+    for number in 0..400 {
+        let node = contents.add_bytes(format!("{number}"), 0o644);
+        let path = format!("/usr/share/many/a-name-of-some-length-{number}");
+        manifest.insert(path.parse().unwrap(), node).unwrap();
+    }
+    (manifest, contents)
+}
+
+fn slot(tree: &Path, to: &Path) -> Slot {
+    let (manifest, contents) = root();
+    write_slot(&Mkfs::of_tree(tree), &manifest, &contents, to).unwrap()
+}
+
+#[test]
+fn outside_judges_accept_a_slot_image() {
+    let Some(tree) = tools() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("slot.img");
+    let slot = slot(&tree, &path);
+    let file = path.to_str().unwrap();
+    assert_success(&run(&tree, "usr/bin/fsck.erofs", &["--extract", file]));
+    let (root, offset) = (slot.root.to_string(), format!("--hash-offset={}", slot.hash_offset));
+    assert_success(&run(&tree, "usr/sbin/veritysetup", &["verify", file, file, &root, &offset]));
+}
+
+#[test]
+fn the_same_root_gives_the_same_slot_wherever_it_is_made() {
+    let Some(tree) = tools() else { return };
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let far = other.path().join("a/much/longer/path/to/make/it/in");
+    std::fs::create_dir_all(&far).unwrap();
+    let (one, other) = (one.path().join("slot.img"), far.join("other.img"));
+    assert_eq!(slot(&tree, &one), slot(&tree, &other));
+    assert!(std::fs::read(one).unwrap() == std::fs::read(other).unwrap());
+}
+
+#[test]
+fn an_image_lists_what_its_manifest_does() {
+    let Some(tree) = tools() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("slot.img");
+    slot(&tree, &path);
+    let (manifest, _) = root();
+    let mut image = Tree::open(std::fs::File::open(&path).unwrap()).unwrap();
+    let block = image.superblock().block_size;
+    let found = image.list().unwrap();
+    assert_eq!(found.len(), manifest.iter().count());
+    for ((path, inode), (expected, node)) in found.iter().zip(manifest.iter()) {
+        assert_eq!(path, expected);
+        assert_eq!((inode.uid, inode.gid), (0, 0), "{path}");
+        let (kind, size) = match &node.kind {
+            Kind::Directory {} => (0o040_000, inode.size),
+            Kind::File { size, .. } => (0o100_000, *size),
+            Kind::Symlink { target } => (0o120_000, target.len() as u64),
+        };
+        assert_eq!((inode.mode, inode.size), (kind | node.mode, size), "{path}");
+    }
+    let disk = |name: &str| {
+        let found = found.iter().find(|(path, _)| path.as_str() == name);
+        found.map(|(_, inode)| inode.disk_len(block)).unwrap()
+    };
+    assert!(disk("/usr/bin/text") < 500_000, "{}", disk("/usr/bin/text"));
+    assert!(disk("/usr/bin/random") >= 3_000_000, "{}", disk("/usr/bin/random"));
+}
+
+#[test]
+fn inspect_reads_a_slot_and_names_the_block_of_a_flipped_byte() {
+    let Some(tree) = tools() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("slot.img");
+    let slot = slot(&tree, &path);
+    let Report::Slot(report) = look(&path).unwrap() else { panic!("taken for something else") };
+    assert_eq!((report.root_hash, report.image.role.as_str()), (slot.root, "worker"));
+    let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 300 * 4096 + 17).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], 300 * 4096 + 17).unwrap();
+    let error = format!("{:#}", look(&path).unwrap_err());
+    assert!(error.contains("data block 300 does not match the hash tree"), "{error}");
+}
+
+#[test]
+fn contents_that_changed_behind_our_back_stop_the_build() {
+    let Some(tree) = tools() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("source");
+    std::fs::write(&source, "evil").unwrap();
+    let (mut manifest, mut contents) = (Manifest::new(), Stored::default());
+    let named = image_format::Digest::of(b"good");
+    contents.add_file(named, source);
+    manifest.insert("/a".parse().unwrap(), Node::file(named, 4, 0o644)).unwrap();
+    let image = directory.path().join("slot.img");
+    let error = write_slot(&Mkfs::of_tree(&tree), &manifest, &contents, &image).unwrap_err();
+    assert!(format!("{error:#}").contains("the manifest says"), "{error:#}");
+}
