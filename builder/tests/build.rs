@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use slipway::build::{Built, Options, Workshop};
 use slipway::lock::Lock;
@@ -108,12 +109,16 @@ fn a_build_that_fails_leaves_nothing_and_names_the_component() {
 fn what_a_killed_build_left_is_removed_and_what_a_running_one_uses_is_not() {
     let repository = Repository::new();
     let store = Store::open(&repository.store()).unwrap();
-    let work = |key: &str| repository.store().join("tmp").join(format!("work-{key}"));
+    let work = |key: &str| repository.store().join("tmp").join(format!("work-{key}-x1"));
     fs::create_dir(work("dead")).unwrap();
     fs::create_dir(work("alive")).unwrap();
     drop(store.lock_exclusively("built-dead", || ()).unwrap());
     let _held = store.lock_exclusively("built-alive", || ()).unwrap();
     repository.build();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while work("dead").exists() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     assert!(!work("dead").exists());
     assert!(work("alive").exists());
 }

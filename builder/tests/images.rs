@@ -3,6 +3,8 @@
 //! They need that tool set in the store (`slipway fetch` brings it); without it each test says so
 //! and counts as skipped. The roots here are made up; what real roles promise is e2e's business.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@
 //! inputs, and `last/NAME.json` has those of the latest, to say next time what changed.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -61,20 +62,22 @@ fn make(workshop: &Workshop, component: &Component, inputs: &Inputs, claim: Clai
     let reason = inputs.reason(last(workshop, name).as_ref());
     let task = workshop.progress.task("build", name, Amount::Unknown);
     task.message(&reason);
-    let work = workshop.store.root().join("tmp").join(format!("work-{}", inputs.key()));
-    let log = workshop.store.root().join("logs").join(format!("{name}.log"));
-    // A killed build's leftovers; the claim is ours, so nobody works there.
-    remove(&work)?;
-    make_dir(&work)?;
+    // Another name each time: the last one's may still be under removal.
+    let work = tempfile::Builder::new()
+        .prefix(&format!("work-{}-", inputs.key()))
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir_in(workshop.store.root().join("tmp"))
+        .context("making a directory to build in")?
+        .keep();
+    let log = log_path(workshop, name, inputs);
     start_log(&log)?;
     tracing::debug!(component = name, reason, log = %log.display(), "building");
 
     let job = Job { work: work.clone(), log: log.clone() };
     let done = watched(&task, &log, || recipe::build(workshop, component, &job))
         .and_then(|outputs| output::keep(claim.directory(), outputs));
-    let removed = remove(&work);
+    remove_meanwhile(work);
     done?;
-    removed?;
 
     let text = serde_json::to_vec(inputs).context("writing down what it was built from")?;
     write(&claim.directory().join("inputs.json"), &text)?;
@@ -112,6 +115,13 @@ fn watched<T>(task: &Task, log: &Path, build: impl FnOnce() -> T) -> T {
     })
 }
 
+/// A log of its own for each key, since another process may build another state of the component.
+fn log_path(workshop: &Workshop, name: &str, inputs: &Inputs) -> PathBuf {
+    let key = inputs.key().to_string();
+    let file = format!("{name}-{}.log", key.get(..8).unwrap_or(&key));
+    workshop.store.root().join("logs").join(file)
+}
+
 /// What the component was last built from here.
 fn last(workshop: &Workshop, name: &str) -> Option<Inputs> {
     let text = fs::read(last_path(workshop, name)).ok()?;
@@ -129,8 +139,17 @@ fn last_path(workshop: &Workshop, name: &str) -> PathBuf {
     workshop.store.root().join("last").join(format!("{name}.json"))
 }
 
-/// Removes what killed builds left in `tmp`: the directories whose lock nobody holds. A kernel's is
-/// two gigabytes.
+/// Removes a build's directory while others go on: a kernel's has tens of thousands of files. What is
+/// not done when the command ends, the next one sweeps.
+fn remove_meanwhile(work: PathBuf) {
+    std::thread::spawn(move || {
+        if let Err(error) = remove(&work) {
+            tracing::debug!(error = format!("{error:#}"), "leaving rubbish in the store");
+        }
+    });
+}
+
+/// Removes what ended builds left in `tmp`: the directories whose lock nobody holds.
 ///
 /// # Errors
 /// The store cannot be listed.
@@ -140,13 +159,12 @@ pub(super) fn sweep(workshop: &Workshop) -> Result<()> {
     for entry in fs::read_dir(&tmp).with_context(listing)? {
         let entry = entry.with_context(listing)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(key) = name.strip_prefix("work-") else { continue };
+        let key = name.strip_prefix("work-").and_then(|rest| rest.split('-').next());
+        let Some(key) = key else { continue };
         let lock = workshop.store.root().join("locks").join(format!("built-{key}"));
-        // Held while we remove, or a build that begins now would lose its directory.
         let Ok(lock) = File::open(&lock) else { continue };
         if lock.try_lock().is_ok() {
-            tracing::debug!(name, "removing what a killed build left");
-            remove(&entry.path())?;
+            remove_meanwhile(entry.path());
         }
     }
     Ok(())
