@@ -201,9 +201,7 @@ impl Runner {
     /// Whether this is one of our own agents, whose words are about the machine.
     #[must_use]
     pub fn is_agent(&self, service: Id) -> bool {
-        self.seats
-            .get(service.index())
-            .is_some_and(|seat| matches!(seat.spec.exec.as_slice(), [_, word, ..] if word == "agent"))
+        self.seats.get(service.index()).is_some_and(Seat::is_agent)
     }
 }
 
@@ -228,10 +226,15 @@ impl Seat {
             command.extend(arguments(path)?);
         }
         let mut environment = self.environment();
-        if matches!(self.spec.ready, Readiness::Notify {}) {
+        // An agent has things to say about the machine, however it shows that it is ready.
+        if matches!(self.spec.ready, Readiness::Notify {}) || self.is_agent() {
             environment.push(notify_socket);
         }
         self.spawn(&command, &environment)
+    }
+
+    fn is_agent(&self) -> bool {
+        matches!(self.spec.exec.as_slice(), [_, word, ..] if word == "agent")
     }
 
     fn start_probe(&self) -> Result<Child, String> {

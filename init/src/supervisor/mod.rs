@@ -175,10 +175,7 @@ impl Supervisor {
             let Some((service, instance)) = self.runner.speaker(message.pid) else { continue };
             for notice in notice::read(&message.text) {
                 match notice {
-                    Notice::Ready => {
-                        self.problems.remove(&service);
-                        self.happened(service, Event::SaidReady(instance), now);
-                    }
+                    Notice::Ready => self.happened(service, Event::SaidReady(instance), now),
                     Notice::Problem(text) => self.problem(service, text, now),
                     Notice::Status(text) => self.status(service, text, now),
                 }
@@ -289,8 +286,10 @@ impl Supervisor {
                 self.console.write_line(&format!("{}| {line}", self.services.name(service)));
             }
         }
-        let name = self.services.name(service).to_owned();
-        self.console.say(now, Subject::Service(&name), &report::text(news));
+        if let News::Ready(_) = news {
+            self.problems.remove(&service);
+        }
+        self.console.say(now, Subject::Service(self.services.name(service)), &report::text(news));
     }
 
     /// What a person needs who comes to a machine that is up.
