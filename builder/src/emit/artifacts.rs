@@ -53,7 +53,7 @@ impl Artifacts {
             root_hash: slot.root,
             hash_offset: slot.hash_offset,
             slot: "slot.img".to_owned(),
-            initramfs: "initramfs.cpio.zst".to_owned(),
+            initramfs: super::initramfs::FILE.to_owned(),
             kernel: Kernels { x86_64: "../kernel/vmlinuz".to_owned(), um: "../kernel/linux-um".to_owned() },
             // A panic (a flipped byte is one) reboots after ten seconds: time to read the console.
             cmdline: format!("slipway.root={} panic=10 loglevel=4", slot.root),

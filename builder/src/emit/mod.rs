@@ -40,8 +40,7 @@ pub const MANIFEST: &str = "manifest.json";
 pub const INDEX: &str = artifacts::FILE;
 
 /// A role's artifacts; the index is last.
-pub const FILES: [&str; 6] =
-    ["slot.img", "initramfs.cpio.zst", MANIFEST, sbom::FILE, size::FILE, artifacts::FILE];
+pub const FILES: [&str; 6] = ["slot.img", initramfs::FILE, MANIFEST, sbom::FILE, size::FILE, artifacts::FILE];
 
 /// A role's artifacts in the store.
 #[derive(Debug)]
@@ -72,7 +71,7 @@ pub fn role(
     let (directory, from_store) = match entry {
         Entry::Ready(directory) => (directory, true),
         Entry::Vacant(claim) => {
-            write(rootfs, bill, mkfs, claim.directory()).with_context(emitting)?;
+            write(store, rootfs, bill, mkfs, claim.directory()).with_context(emitting)?;
             (claim.commit()?, false)
         }
     };
@@ -103,19 +102,15 @@ fn key(rootfs: &Rootfs, bill: &str, mkfs: &Mkfs) -> Digest {
         .finish()
 }
 
-fn write(rootfs: &Rootfs, bill: &str, mkfs: &Mkfs, directory: &Path) -> Result<()> {
+fn write(store: &Store, rootfs: &Rootfs, bill: &str, mkfs: &Mkfs, directory: &Path) -> Result<()> {
     let manifest = rootfs.tree.manifest();
     let image = directory.join("slot.img");
     let slot = slot::write(mkfs, manifest, &rootfs.contents, &image)?;
-    let path = directory.join("initramfs.cpio.zst");
     let init = manifest.get(&INIT.parse()?).with_context(|| format!("no component brings {INIT}"))?;
-    let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
-    initramfs::write(init, &rootfs.contents, &file)?;
-    let measured = Measured {
-        slot: slot.size,
-        initramfs: file.metadata().context("measuring the initramfs")?.len(),
-        budget: size::budget(&rootfs.role),
-    };
+    let from = initramfs::stored(store, init, &rootfs.contents)?;
+    let initramfs = std::fs::copy(&from, directory.join(initramfs::FILE))
+        .with_context(|| format!("copying {}", from.display()))?;
+    let measured = Measured { slot: slot.size, initramfs, budget: size::budget(&rootfs.role) };
     let reader = BufReader::new(File::open(&image).with_context(|| format!("opening {}", image.display()))?);
     let sizes = Sizes::measure(&rootfs.role.name, &rootfs.tree, reader, measured)?;
     let index = Artifacts::of(&rootfs.role.name, &rootfs.version, &slot);

@@ -70,8 +70,7 @@ impl ArtifactsReport {
     }
 
     pub(super) fn text(&self, all: bool) -> String {
-        let kernels =
-            if self.kernels.is_empty() { "none built".to_owned() } else { self.kernels.join(", ") };
+        let kernels = if self.kernels.is_empty() { "none built".to_owned() } else { self.kernels.join(", ") };
         format!(
             "{}\n{}\ncommand line {}\nkernels      {kernels}\n\n{}\n",
             self.slot.text(all),

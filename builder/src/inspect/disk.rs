@@ -163,9 +163,7 @@ fn list(ext4: &Ext4, directory: &str, depth: usize, files: &mut Vec<Entry>) -> R
             _ => Kind::Special,
         };
         let target = match kind {
-            Kind::Symlink => {
-                Some(ext4.read_link(path.as_str()).with_context(reading)?.display().to_string())
-            }
+            Kind::Symlink => Some(ext4.read_link(path.as_str()).with_context(reading)?.display().to_string()),
             _ => None,
         };
         files.push(Entry {

@@ -61,7 +61,11 @@ impl fmt::Display for Entry {
             Kind::Symlink => 'l',
             Kind::Special => '?',
         };
-        write!(f, "{kind} {:04o} {:>5}:{:<5} {:>11} {}", self.mode, self.uid, self.gid, self.size, self.path)?;
+        write!(
+            f,
+            "{kind} {:04o} {:>5}:{:<5} {:>11} {}",
+            self.mode, self.uid, self.gid, self.size, self.path
+        )?;
         match &self.target {
             Some(target) => write!(f, " -> {target}"),
             None => Ok(()),

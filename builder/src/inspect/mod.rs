@@ -89,7 +89,9 @@ pub fn look(path: &Path) -> Result<Report> {
         Some(Form::Ext4) => FileSystemReport::read(&file, 0).map(Report::FileSystem),
         Some(Form::Gpt) => DiskReport::read(&file).map(Report::Disk),
         Some(Form::Zstd | Form::Cpio) => InitramfsReport::read(&file).map(Report::Initramfs),
-        None => bail!("it is no slot image, initramfs, disk or ext4 file system, and no directory of artifacts"),
+        None => {
+            bail!("it is no slot image, initramfs, disk or ext4 file system, and no directory of artifacts")
+        }
     }
     .with_context(reading)
 }

@@ -48,8 +48,7 @@ fn a_machine_s_disk_is_listed_partition_by_partition() {
     let directory = tempfile::tempdir().unwrap();
     let (state, disk) = (directory.path().join("state.img"), directory.path().join("data.img"));
     ext4(&state, "slipway-state");
-    let mut file =
-        File::options().create_new(true).read(true).write(true).open(&disk).unwrap();
+    let mut file = File::options().create_new(true).read(true).write(true).open(&disk).unwrap();
     file.set_len(64 * MIB).unwrap();
     let mut table = gptman::GPT::new_from(&mut file, 512, [9; 16]).unwrap();
     let first = MIB / 512;
