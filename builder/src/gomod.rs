@@ -53,8 +53,7 @@ pub fn goroot(store: &Store, go: &LockedGo) -> anyhow::Result<PathBuf> {
 /// It cannot be had.
 pub fn resolve_toolchain(store: &Store, bootstrap: &Path, version: &str) -> anyhow::Result<LockedGo> {
     let scratch = tempfile::tempdir_in(store.root().join("tmp")).context("creating a scratch directory")?;
-    // Go asks its checksum database here, unless the user has told it otherwise.
-    let download = download(bootstrap, version, scratch.path(), &[])?;
+    let download = download(bootstrap, version, scratch.path())?;
     let go = LockedGo { version: version.to_owned(), sum: download.sum.clone() };
     if let Entry::Vacant(claim) = store.entry(Area::Trees, &key(&go), || {})? {
         install(&go, &download, claim)?;
@@ -77,8 +76,7 @@ pub fn fetch_toolchain(
         Entry::Vacant(claim) => claim,
     };
     let scratch = tempfile::tempdir_in(store.root().join("tmp")).context("creating a scratch directory")?;
-    // The lock's hash takes the place of the checksum database.
-    let download = download(&bootstrap()?, &go.version, scratch.path(), &[("GOSUMDB", "off")])?;
+    let download = download(&bootstrap()?, &go.version, scratch.path())?;
     install(go, &download, claim)?;
     Ok(true)
 }
@@ -91,19 +89,15 @@ struct Download {
     sum: String,
 }
 
-fn download(
-    bootstrap: &Path,
-    version: &str,
-    cache: &Path,
-    environment: &[(&str, &str)],
-) -> anyhow::Result<Download> {
+/// Has Debian's Go download a toolchain. Go insists on its checksum database for toolchains, whatever
+/// GOSUMDB says, so that stays as the user has it; `install` compares with the lock besides.
+fn download(bootstrap: &Path, version: &str, cache: &Path) -> anyhow::Result<Download> {
     let goroot = debian_goroot(bootstrap)?;
     let go = goroot.join("bin/go");
     let module = format!("{MODULE}@{}", module_version(version));
     let output = command(&go, cache)
         .args(["mod", "download", "-json", &module])
         .env("GOROOT", &goroot)
-        .envs(environment.iter().copied())
         .current_dir(cache)
         .stdin(Stdio::null())
         .output()
@@ -173,7 +167,7 @@ pub fn verify_toolchain(store: &Store, go: &LockedGo) -> anyhow::Result<()> {
 /// # Errors
 /// They cannot be had, or are not what go.sum says.
 pub fn fetch_modules(store: &Store, goroot: &Path, module: &Path) -> anyhow::Result<()> {
-    run_in_copy(store, goroot, module, &["mod", "download"])
+    run_in(store, goroot, module, "download")
 }
 
 /// Hashes a component's modules in the store anew.
@@ -181,30 +175,27 @@ pub fn fetch_modules(store: &Store, goroot: &Path, module: &Path) -> anyhow::Res
 /// # Errors
 /// One is damaged; the message names it.
 pub fn verify_modules(store: &Store, goroot: &Path, module: &Path) -> anyhow::Result<()> {
-    run_in_copy(store, goroot, module, &["mod", "verify"])
+    run_in(store, goroot, module, "verify")
 }
 
-/// Runs go beside copies of go.mod and go.sum: it would write to the profile's own.
-fn run_in_copy(store: &Store, goroot: &Path, module: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+/// Runs `go mod VERB` in a module, with copies of go.mod and go.sum: it would write to the profile's own.
+fn run_in(store: &Store, goroot: &Path, module: &Path, verb: &str) -> anyhow::Result<()> {
     let scratch = tempfile::tempdir_in(store.root().join("tmp")).context("creating a scratch directory")?;
     for file in ["go.mod", "go.sum"] {
         let from = module.join(file);
         fs::copy(&from, scratch.path().join(file)).with_context(|| format!("reading {}", from.display()))?;
     }
     let output = command(&goroot.join("bin/go"), &store.go_modules())
-        .args(arguments)
+        .args(["mod", verb, "-modfile"])
+        .arg(scratch.path().join("go.mod"))
+        // go.sum takes the place of the checksum database.
         .env("GOSUMDB", "off")
-        .current_dir(scratch.path())
+        .current_dir(module)
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("running the Go toolchain in {}", goroot.display()))?;
     if !output.status.success() {
-        bail!(
-            "go {} for {}: {}",
-            arguments.join(" "),
-            module.display(),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("go mod {verb} for {}: {}", module.display(), String::from_utf8_lossy(&output.stderr).trim());
     }
     let text = |path: PathBuf| fs::read(&path).with_context(|| format!("reading {}", path.display()));
     ensure!(
