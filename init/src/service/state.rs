@@ -299,8 +299,12 @@ impl Service {
     fn be_done(&mut self, since: Monotonic, now: Monotonic) -> Vec<Action> {
         self.state = State::Done;
         self.was_ready = true;
-        // What it may have left running has no master any more; nobody waits for its end.
-        vec![Action::Clear, Action::Tell(News::Ready(now.since(since)))]
+        let told = Action::Tell(News::Ready(now.since(since)));
+        match self.scope {
+            // What it may have left running has no master any more; nobody waits for its end.
+            KillScope::Cgroup => vec![Action::Clear, told],
+            KillScope::Process => vec![told],
+        }
     }
 
     fn fail(&mut self, since: Monotonic, ready_for: Duration, how: Ending, now: Monotonic) -> Vec<Action> {

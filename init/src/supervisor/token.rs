@@ -1,4 +1,7 @@
 //! What a ready descriptor is: the numbers that epoll carries for us.
+//!
+//! A kind and which one of its kind, packed into the 64 bits that the kernel hands back.
+//! What follows from a ready descriptor is [`super::Supervisor`]'s.
 
 use crate::service::set::Id;
 
