@@ -6,7 +6,9 @@
 //! `files` what they share on disk.
 
 pub mod clock;
+pub mod cluster;
 pub mod config;
+pub mod drill;
 pub mod files;
 pub mod image;
 pub mod machine;
@@ -29,8 +31,10 @@ pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 fn find(name: &str) -> Option<fn() -> Outcome> {
     match name {
         "clock" => Some(|| Ok(clock::run()?)),
+        "cluster" => Some(|| Ok(cluster::run()?)),
         "config" => Some(|| Ok(config::run()?)),
         "storage" => Some(|| Ok(storage::run()?)),
+        "drill" => Some(|| Ok(drill::run()?)),
         "network" => Some(|| Ok(network::run()?)),
         "pki" => Some(|| Ok(pki::run()?)),
         _ => None,

@@ -5,6 +5,8 @@
 
 /// The image's trusted config-signing keys, one `.pub` file each.
 pub const TRUSTED_KEYS: &str = "/usr/share/slipway/trusted-keys";
+/// The image's service specs.
+pub const SERVICES: &str = "/usr/share/slipway/services";
 /// What the image says of itself.
 pub const IMAGE: &str = "/usr/share/slipway/image.toml";
 
@@ -20,6 +22,8 @@ pub const KEPT_LEAVES: &str = "/state/pki/leaves.toml";
 pub const KUBELET_STATE: &str = "/state/kubelet";
 /// Exists once this machine has been an etcd member.
 pub const ETCD_MEMBER: &str = "/state/etcd-member";
+/// Which drills have been done.
+pub const DRILLS: &str = "/state/drills.toml";
 /// etcd's data.
 pub const ETCD_DATA: &str = "/var/lib/etcd";
 

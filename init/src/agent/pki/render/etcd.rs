@@ -15,6 +15,9 @@ use crate::agent::pki::leaf::{Issuer, ORDINARY, POWERFUL, Wish};
 /// etcd refuses writes beyond this; its advice is 8 GiB at most.
 const QUOTA_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
+/// Where a member answers HTTP: health and the gateway.
+pub(super) const HTTP_PORT: u16 = 2382;
+
 pub(super) fn render(config: &MachineConfig, etcd: &EtcdConfig, out: &mut Rendered) {
     out.authorities.insert(Issuer::Etcd, etcd.ca.clone());
     out.text(pki("etcd-ca.crt"), etcd.ca.certificate.as_pem());
@@ -77,8 +80,9 @@ fn flags(config: &MachineConfig, etcd: &EtcdConfig) -> Vec<String> {
         format!("--initial-advertise-peer-urls=https://{address}:2380"),
         format!("--listen-client-urls=https://{address}:2379,https://127.0.0.1:2379"),
         format!("--advertise-client-urls=https://{address}:2379"),
-        // HTTP apart from gRPC: on one port with TLS, watches starve under load.
-        "--listen-client-http-urls=https://127.0.0.1:2382".to_owned(),
+        // HTTP apart from gRPC: on one port with TLS, watches starve under load. Control planes
+        // ask here whether the member is ready, with their client certificates.
+        format!("--listen-client-http-urls=https://{address}:{HTTP_PORT}"),
         // Health and metrics, on this machine only.
         "--listen-metrics-urls=http://127.0.0.1:2381".to_owned(),
         format!("--cert-file={}", pki("etcd-server.crt")),

@@ -1,0 +1,126 @@
+//! Who may do what, beyond Kubernetes' own rules.
+//!
+//! Only bindings where Kubernetes has a role already. Nodes speak with one identity each,
+//! so what kube-proxy and flannel need is given to nodes.
+
+use serde_json::{Value, json};
+
+use super::{Object, object};
+
+const GROUP: &str = "rbac.authorization.k8s.io";
+
+/// Who gets a role.
+enum Subject {
+    /// Everybody of a group.
+    Group(&'static str),
+    /// One user.
+    User(&'static str),
+}
+
+/// Nodes that have only the token yet.
+const NEW_NODES: Subject = Subject::Group("system:bootstrappers:nodes");
+/// Nodes with a certificate.
+const NODES: Subject = Subject::Group("system:nodes");
+
+pub(super) fn objects() -> Vec<Object> {
+    vec![
+        // A new node may ask for a certificate …
+        binding("slipway:node-bootstrapper", "system:node-bootstrapper", &NEW_NODES),
+        // … which the controller manager then approves by itself …
+        binding(
+            "slipway:node-client-approval",
+            "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+            &NEW_NODES,
+        ),
+        // … as it does when the node renews it.
+        binding(
+            "slipway:node-renewal",
+            "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+            &NODES,
+        ),
+        // `kubectl logs` and `exec` go through the API server to the kubelet.
+        binding(
+            "slipway:kubelet-client",
+            "system:kubelet-api-admin",
+            &Subject::User("kube-apiserver-kubelet-client"),
+        ),
+        // The group of the administrators' certificates; taking the binding away locks them out,
+        // which `system:masters` would not allow.
+        binding("slipway:cluster-admins", "cluster-admin", &Subject::Group("slipway:cluster-admins")),
+        binding("slipway:node-proxier", "system:node-proxier", &NODES),
+        flannel_role(),
+        binding("slipway:flannel", "slipway:flannel", &NODES),
+    ]
+}
+
+/// A node's own rights cover its own Node object only; routes need the others'.
+fn flannel_role() -> Object {
+    role(
+        "slipway:flannel",
+        &json!([
+            { "apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"] },
+            { "apiGroups": [""], "resources": ["nodes/status"], "verbs": ["patch"] },
+        ]),
+    )
+}
+
+pub(super) fn role(name: &str, rules: &Value) -> Object {
+    object(
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+        json!({
+            "apiVersion": format!("{GROUP}/v1"),
+            "kind": "ClusterRole",
+            "metadata": { "name": name },
+            "rules": rules,
+        }),
+    )
+}
+
+fn binding(name: &str, role: &str, subject: &Subject) -> Object {
+    let (kind, subject) = match subject {
+        Subject::Group(name) => ("Group", name),
+        Subject::User(name) => ("User", name),
+    };
+    bind(name, role, &json!({ "kind": kind, "name": subject, "apiGroup": GROUP }))
+}
+
+/// Binds a cluster role to a subject.
+pub(super) fn bind(name: &str, role: &str, subject: &Value) -> Object {
+    object(
+        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+        json!({
+            "apiVersion": format!("{GROUP}/v1"),
+            "kind": "ClusterRoleBinding",
+            "metadata": { "name": name },
+            "roleRef": { "apiGroup": GROUP, "kind": "ClusterRole", "name": role },
+            "subjects": [subject],
+        }),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_alone_lets_a_node_do_nothing_but_ask_for_its_certificate() {
+        let given: Vec<String> = objects()
+            .into_iter()
+            .filter(|object| object.body.to_string().contains("system:bootstrappers"))
+            .map(|object| object.body["roleRef"]["name"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(
+            given,
+            ["system:node-bootstrapper", "system:certificates.k8s.io:certificatesigningrequests:nodeclient"]
+        );
+    }
+
+    #[test]
+    fn nodes_may_not_write_other_objects_than_their_state() {
+        let Object { body, .. } = flannel_role();
+        for rule in body["rules"].as_array().unwrap() {
+            let verbs = rule["verbs"].to_string();
+            assert!(!verbs.contains('*') && !verbs.contains("delete") && !verbs.contains("create"));
+        }
+    }
+}
