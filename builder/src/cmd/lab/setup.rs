@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use lab::{Disk, DriverSpec, ForwardSpec, LabSpec, Mac, MachineSpec, Network};
@@ -74,6 +74,9 @@ pub fn describe(
             DriverSpec::Uml {} => artifacts.uml_kernel,
             DriverSpec::Qemu { .. } => artifacts.kernel,
         };
+        for file in [&kernel, &artifacts.initramfs, &artifacts.slot] {
+            present(file, machine.role)?;
+        }
         let own = wish.data_disks.get(machine.name.as_str());
         let data = match own {
             Some(path) => Disk { path: path.clone(), read_only: false, create_bytes: None },
@@ -105,6 +108,14 @@ pub fn describe(
         capture: wish.capture,
         farewell: Some(FAREWELL.to_owned()),
     })
+}
+
+/// A file that is missing is better told now than by each machine on its own.
+fn present(file: &Path, role: Role) -> Result<()> {
+    if !file.is_file() {
+        bail!("{} is not there (make it with: slipway build {role})", file.display());
+    }
+    Ok(())
 }
 
 /// MiB, measured: less makes the control plane stall, more is not used.
@@ -151,13 +162,14 @@ fn network(plan: &Plan, api: Option<SocketAddrV4>) -> Network {
 mod tests {
     use super::*;
 
-    fn artifacts(role: Role) -> Result<Artifacts> {
-        let path = |name: &str| PathBuf::from(format!("/out/{role}/{name}"));
+    /// Any file that exists will do for an image.
+    fn artifacts(_role: Role) -> Result<Artifacts> {
+        let file = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         Ok(Artifacts {
-            slot: path("slot.img"),
-            initramfs: path("initramfs"),
-            kernel: "/out/kernel/vmlinuz".into(),
-            uml_kernel: "/out/kernel/linux-um".into(),
+            slot: file(),
+            initramfs: file(),
+            kernel: "/nonexistent/vmlinuz".into(),
+            uml_kernel: file(),
             cmdline: "slipway.root=ab".into(),
         })
     }
@@ -177,9 +189,16 @@ mod tests {
         assert_eq!(spec.machines.len(), demo().machines.len());
         assert_eq!(spec.forwards[0].target, "10.77.0.10:6443".parse().unwrap());
         let worker = spec.machines.iter().find(|machine| machine.name == "w1").unwrap();
-        assert_eq!(worker.disks[0].path, PathBuf::from("/out/worker/slot.img"));
         assert!(worker.disks[0].read_only && !worker.disks[1].read_only && worker.disks[2].read_only);
-        assert_eq!(worker.kernel, PathBuf::from("/out/kernel/linux-um"));
+        assert_eq!((worker.memory_mib, worker.address), (1536, Ipv4Addr::new(10, 77, 0, 13)));
+    }
+
+    #[test]
+    fn a_kernel_that_was_not_built_is_missed_before_anything_starts() {
+        let program = lab::QemuProgram::installed("/usr/bin/qemu-system-x86_64".into());
+        let driver = DriverSpec::Qemu { program, accelerator: lab::Accelerator::Tcg };
+        let error = describe(&demo(), Wish { driver, ..wish(&[]) }, artifacts).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/vmlinuz") && error.contains("slipway build"), "{error}");
     }
 
     #[test]

@@ -136,5 +136,10 @@ pub fn services(story: &Story) -> String {
     }
     let counts = format!("{} of {}", story.ready_services(), story.services.len());
     let waiting = story.waiting_for();
-    if waiting.is_empty() { counts } else { format!("{counts}, waiting for {}", waiting.join(", ")) }
+    // Once a machine is up, what is not ready is none of its milestones.
+    if waiting.is_empty() || story.up.is_some() {
+        counts
+    } else {
+        format!("{counts}, waiting for {}", waiting.join(", "))
+    }
 }

@@ -45,7 +45,7 @@ pub struct Args {
     /// The key that signs a cluster made here; ~/.config/slipway/keys/config.key without it
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Give up after so many seconds; without it 180 under UML and KVM, 900 under TCG
+    /// Give up after so many seconds; without it 300 under UML and KVM, 1200 under TCG
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
     /// Boot only this machine (more than once for several)
@@ -99,8 +99,8 @@ pub fn run(args: Args, context: &Context) -> Result<()> {
         capture: args.capture,
     };
     let timeout = Duration::from_secs(args.timeout.unwrap_or(match wish.driver {
-        DriverSpec::Qemu { accelerator: lab::Accelerator::Tcg, .. } => 900,
-        _ => 180,
+        DriverSpec::Qemu { accelerator: lab::Accelerator::Tcg, .. } => 1200,
+        _ => 300,
     }));
     let spec = setup::describe(&plan, wish, |role| Artifacts::read(&images, role))?;
     let dir = labs.create(&spec)?;
