@@ -2,6 +2,7 @@
 //!
 //! Components of kind [files] need no tools, so these tests need no store that was filled before.
 //! Builds with compilers are tested by building the roles themselves.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, too")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -3,6 +3,7 @@
 //! The steps are shell scripts that run on the host's own /usr, mounted like any input, so that
 //! no store is needed. Each test that matters for ordinary users runs a second time as one when
 //! the tests run as root.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, too")]
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -81,7 +82,7 @@ fn a_step_sees_its_inputs_and_nothing_else_of_the_host() {
     assert_eq!(lines[1], "from the host");
     assert_eq!(lines[2], "dev has fd full null random stderr stdin stdout tty urandom zero");
     assert!(!said.contains("wrote"), "{said}");
-    assert!(lines.last().unwrap().parse::<u32>().unwrap() <= 5, "only the sandbox's processes: {said}");
+    assert!(lines[lines.len() - 1].parse::<u32>().unwrap() <= 5, "only the sandbox's processes: {said}");
     assert_eq!(fs::read_to_string(sandbox.out_dir().join("b")).unwrap(), "b\n");
     assert_eq!(fs::read_to_string(sandbox.build_dir().join("a")).unwrap(), "a\n");
     again_as_an_ordinary_user("a_step_sees_its_inputs_and_nothing_else_of_the_host");

@@ -2,6 +2,7 @@
 //!
 //! The reaping needs it to be pid 1, so that test asks for a pid namespace and says so where the
 //! host has none to give.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, too")]
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
