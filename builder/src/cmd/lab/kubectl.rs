@@ -32,6 +32,10 @@ pub fn run(args: &Args) -> Result<()> {
     if !kubectl.exists() {
         bail!("{} is not there (make it with: slipway build)", kubectl.display());
     }
-    let error = Command::new(&kubectl).args(&args.args).env("KUBECONFIG", kubeconfig).exec();
+    let mut command = Command::new(&kubectl);
+    command.args(&args.args).env("KUBECONFIG", kubeconfig);
+    // What kubectl remembers about a server belongs to this lab, not to whichever gets the same port next.
+    command.env("KUBECACHEDIR", dir.path().join("kube.cache"));
+    let error = command.exec();
     Err(error).with_context(|| format!("starting {}", kubectl.display()))
 }
