@@ -27,9 +27,8 @@ const NET_CLASS: &str = "/sys/class/net";
 const AGAIN_IN: Duration = Duration::from_secs(1);
 /// How often the address is looked after once it is there.
 const REPAIR_EVERY: Duration = Duration::from_secs(30);
-/// How long a DHCP server may take before somebody is told. The client's own pauses grow
-/// to a minute; starting afresh keeps them short.
-const LEASE_WITHIN_SECONDS: u32 = 12;
+/// How long a DHCP server may take at each step before somebody is told.
+const LEASE_WITHIN: Duration = Duration::from_secs(5);
 /// How long a NIC may take to find its link before packets are sent anyway.
 const CARRIER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -144,35 +143,48 @@ impl Agent {
         self.carrier(nic).await;
         let mut client = self.client(nic).await;
         let mut plan: Option<Plan> = None;
+        let mut has_ended = false;
         loop {
-            let state = match timeout(REPAIR_EVERY, client.run()).await {
-                Ok(Ok(state)) => state,
-                Ok(Err(error)) => {
-                    self.notifier.problem(&format!("no DHCP lease on {}: {}", nic.name, error.msg()));
-                    client.clean_up();
+            let patience = if plan.is_none() { LEASE_WITHIN } else { REPAIR_EVERY };
+            // Interrupting the client costs nothing: its timers are absolute.
+            match (timeout(patience, client.run()).await, &plan) {
+                (Ok(Ok(DhcpV4State::Done(lease))), _) => match leased(&self.config.network, &read(&lease)) {
+                    Ok(new) => {
+                        if plan.as_ref() != Some(&new) {
+                            self.settle(nic, &new).await?;
+                        } else if has_ended {
+                            self.notifier.status(&format!("has a DHCP lease of {} again", new.address));
+                        }
+                        (plan, has_ended) = (Some(new), false);
+                    }
+                    Err(unusable) => {
+                        self.notifier.problem(&unusable.to_string());
+                        sleep(LEASE_WITHIN).await;
+                        client = self.client(nic).await;
+                    }
+                },
+                // It goes on with the address: dropping it would take the machine's work with it.
+                (Ok(Ok(DhcpV4State::InitReboot)), Some(plan)) => {
+                    has_ended = true;
+                    self.notifier.problem(&format!(
+                        "the DHCP lease of {} has ended and nobody renews it",
+                        plan.address
+                    ));
+                }
+                (Ok(Ok(_)), _) => {}
+                (Ok(Err(error)), _) => {
+                    self.notifier.problem(&format!("DHCP on {}: {}", nic.name, error.msg()));
                     sleep(AGAIN_IN).await;
-                    continue;
+                    client = self.client(nic).await;
                 }
-                // Nothing to do for the lease: its timers are absolute, so interrupting the wait costs nothing.
-                Err(_) => {
-                    if let Some(plan) = &plan {
-                        self.repair(nic, plan).await;
-                    }
-                    continue;
+                (Err(_), Some(plan)) => {
+                    let plan = plan.clone();
+                    self.repair(nic, &plan).await;
                 }
-            };
-            let DhcpV4State::Done(lease) = state else { continue };
-            match leased(&self.config.network, &read(&lease)) {
-                Ok(new) => {
-                    if plan.as_ref() != Some(&new) {
-                        self.settle(nic, &new).await?;
-                    }
-                    plan = Some(new);
-                }
-                Err(unusable) => {
-                    self.notifier.problem(&unusable.to_string());
-                    client.clean_up();
-                    sleep(AGAIN_IN * 5).await;
+                (Err(_), None) => {
+                    self.notifier.problem(&format!("no DHCP server answers on {}", nic.name));
+                    // The client's own pauses grow to a minute; a new one begins with short ones.
+                    client = self.client(nic).await;
                 }
             }
         }
@@ -194,7 +206,6 @@ impl Agent {
             let mut wanted = DhcpV4Config::new(&nic.name);
             wanted.set_iface_index(nic.index);
             wanted.set_host_name(self.config.header.machine.as_str());
-            wanted.set_timeout_sec(LEASE_WITHIN_SECONDS);
             let outcome = match wanted.set_iface_mac(&nic.mac) {
                 Ok(_) => DhcpV4Client::init(wanted, None).await,
                 Err(error) => Err(error),
