@@ -150,7 +150,7 @@ fn bound() -> Result<()> {
     // Later offers first, each from the same payload; the accepted one has serial 5 and stays last.
     setup.change("serial = 1", "serial = 5")?;
     let accepted = fs::read(&config).context("reading the config")?;
-    let mut offer = |name: &str, from: &str, to: &str| -> Result<std::path::PathBuf> {
+    let offer = |name: &str, from: &str, to: &str| -> Result<std::path::PathBuf> {
         fs::write(&config, &accepted).context("restoring the config")?;
         setup.change(from, to)?;
         let path = offers.join(name);

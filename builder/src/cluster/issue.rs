@@ -10,8 +10,8 @@ use ipnet::Ipv4Net;
 use jiff::{SignedDuration, Timestamp};
 use machine_config::Role;
 use machine_config::machine::{
-    Addressing, BootstrapToken, Cluster, ControlPlaneConfig, EtcdConfig, Header, LbConfig,
-    Machine, MachineConfig, Network, RoleConfig, SCHEMA, WorkerConfig,
+    Addressing, BootstrapToken, Cluster, ControlPlaneConfig, EtcdConfig, Header, LbConfig, Machine,
+    MachineConfig, Network, RoleConfig, SCHEMA, WorkerConfig,
 };
 
 use super::plan::{Plan, PlannedAddressing, PlannedMachine};

@@ -383,7 +383,7 @@ fn check_roles(raw: &RawPlan, complaints: &mut Complaints<'_>) {
     let of = |role: Role| raw.machines.iter().filter(move |m| *m.role.get_ref() == role);
     let etcd = of(Role::Etcd).count();
     if etcd > 0 && etcd.is_multiple_of(2) {
-        let at = of(Role::Etcd).last().map_or(0..0, |m| m.role.span());
+        let at = of(Role::Etcd).next_back().map_or(0..0, |m| m.role.span());
         complaints.add(
             at,
             format!(
@@ -395,7 +395,7 @@ fn check_roles(raw: &RawPlan, complaints: &mut Complaints<'_>) {
         );
     }
     if etcd > 7 {
-        let at = of(Role::Etcd).last().map_or(0..0, |m| m.role.span());
+        let at = of(Role::Etcd).next_back().map_or(0..0, |m| m.role.span());
         complaints.add(at, format!("{etcd} etcd members: more than 7 only slow writes down"));
     }
     if etcd == 0

@@ -17,7 +17,8 @@ use image_format::tar;
 const COMPRESSION: &str = "lz4hc,level=12";
 
 /// Bytes of a physical cluster: how much is read and decompressed at once.
-const CLUSTER: u32 = 64 * 1024;
+/// A quarter of this makes slots two percent larger.
+const CLUSTER: u32 = 256 * 1024;
 
 /// An unpacked tool set that holds mkfs.erofs.
 #[derive(Debug, Clone)]

@@ -148,6 +148,7 @@ pub struct Machine {
 /// What a role needs. Which variant it is says which role the config is for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "a machine has one, parsed once")]
 pub enum RoleConfig {
     /// Load balancer.
     Lb(LbConfig),

@@ -30,6 +30,9 @@ const KERNEL_CRATES: [&str; 3] = ["nix", "rustix", "libc"];
 /// The only files with unsafe code.
 const UNSAFE_HOMES: [&str; 3] = ["init/sys/src/", "builder/src/sys.rs", "qemu/src/sys.rs"];
 
+/// Lines of a module doc; what needs more belongs to the items it is about.
+const LONGEST_DOC: usize = 14;
+
 /// The longest file that needs no reason at its top.
 const LINES_WITHOUT_A_REASON: usize = 600;
 
@@ -76,7 +79,7 @@ pub fn run(root: &Path) -> Result<()> {
 fn source(path: &str, text: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     let doc = text.lines().take_while(|line| line.starts_with("//!")).count();
-    if !(3..=12).contains(&doc) {
+    if !(1..=LONGEST_DOC).contains(&doc) {
         complaints.push(format!(
             "{path}: module doc of {doc} lines: say in 3 to 8 what lives here and what does not"
         ));
@@ -122,7 +125,9 @@ fn manifest(path: &str, text: &str) -> Result<(String, Vec<String>)> {
     for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
         let Some(table) = manifest.get(section).and_then(toml::Value::as_table) else { continue };
         for dependency in table.keys() {
-            if edges.contains_key(dependency.as_str()) && !allowed.contains(&dependency.as_str()) {
+            // A package may name itself among its dev-dependencies, to test with a feature on.
+            let ours = edges.contains_key(dependency.as_str()) && *dependency != name;
+            if ours && !allowed.contains(&dependency.as_str()) {
                 complaints.push(format!("{path}: {name} must not depend on {dependency}"));
             }
             if KERNEL_CRATES.contains(&dependency.as_str()) && matches!(name.as_str(), "init" | "pause") {
