@@ -4,20 +4,20 @@
 //! its sockets are. The supervisor holds a lock on it, so that "runs" is never guessed from a stale file.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::client::Client;
 use crate::error::{Doing, Error, Result, chain, on};
 use crate::spec::LabSpec;
-use crate::supervisor::{DETACH, LabStatus, MachineOrder, READY, Reply, Request};
+use crate::supervisor::{DETACH, READY};
 
-/// The supervisor answers from its one thread, which never waits for a machine.
+/// Killed machines are gone at once, and with them the supervisor.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A lab's directory.
@@ -309,74 +309,6 @@ impl Tether {
     /// Whether the supervisor has ended.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
-    }
-}
-
-/// A connection to a running lab.
-#[derive(Debug)]
-pub struct Client {
-    name: String,
-    stream: BufReader<UnixStream>,
-}
-
-impl Client {
-    fn connect(name: &str, control: &Path) -> Result<Self> {
-        let stream = UnixStream::connect(control).doing(on("connecting to", control))?;
-        stream.set_read_timeout(Some(PATIENCE)).doing(on("connecting to", control))?;
-        Ok(Client { name: name.to_owned(), stream: BufReader::new(stream) })
-    }
-
-    /// Everything there is to know.
-    pub fn status(&mut self) -> Result<LabStatus> {
-        match self.ask(&Request::Status {})? {
-            Reply::Status(status) => Ok(*status),
-            other => Err(self.unexpected(other)),
-        }
-    }
-
-    /// Does something to a machine; it is under way when this returns.
-    pub fn order(&mut self, machine: &str, order: MachineOrder, patience: Option<Duration>) -> Result<()> {
-        let patience_ms = patience.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        match self.ask(&Request::Machine { machine: machine.to_owned(), order, patience_ms })? {
-            Reply::Done => Ok(()),
-            other => Err(self.unexpected(other)),
-        }
-    }
-
-    /// Opens a port of the host's loopback that leads to `target`.
-    pub fn forward(&mut self, name: &str, target: std::net::SocketAddrV4) -> Result<std::net::SocketAddr> {
-        match self.ask(&Request::Forward { name: name.to_owned(), target })? {
-            Reply::Forward(forward) => Ok(forward.host),
-            other => Err(self.unexpected(other)),
-        }
-    }
-
-    fn down(&mut self) -> Result<()> {
-        match self.ask(&Request::Down {})? {
-            Reply::Done => Ok(()),
-            other => Err(self.unexpected(other)),
-        }
-    }
-
-    fn ask(&mut self, request: &Request) -> Result<Reply> {
-        let doing = || format!("talking to lab {}", self.name);
-        let json = |source| Error::Json { doing: doing(), source };
-        let mut line = serde_json::to_string(request).map_err(json)?;
-        line.push('\n');
-        self.stream.get_mut().write_all(line.as_bytes()).doing(doing)?;
-        let mut answer = String::new();
-        self.stream.by_ref().read_line(&mut answer).doing(doing)?;
-        if answer.is_empty() {
-            return Err(Error::NotRunning(self.name.clone()));
-        }
-        serde_json::from_str(&answer).map_err(json)
-    }
-
-    fn unexpected(&self, reply: Reply) -> Error {
-        match reply {
-            Reply::Refused(why) => Error::Other(why),
-            other => Error::Other(format!("lab {} answered {other:?}", self.name)),
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! answers ARP, ping, DHCP, DNS and SNTP and carries TCP forwards from the host into the lab's network.
 //! What runs inside the machines is none of this crate's business: it knows kernels, disks, memory and console lines.
 
+mod client;
 mod error;
 mod gateway;
 mod labs;
@@ -17,9 +18,10 @@ mod supervisor;
 mod switch;
 mod sys;
 
+pub use client::Client;
 pub use error::{Error, Result};
 pub use gateway::Gateway;
-pub use labs::{Client, LabDir, Labs, Listed, Tether};
+pub use labs::{LabDir, Labs, Listed, Tether};
 pub use mac::{Mac, NotAMac};
 pub use machine::{
     Accelerator, CRASH_LIMIT, CRASH_WINDOW, Disk, LAB_PREFIX, MachineSpec, MachineStatus, Off, POWER_ON,

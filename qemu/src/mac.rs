@@ -1,4 +1,7 @@
 //! Ethernet addresses as a type: parsed once, printed one way.
+//!
+//! The switch compares them by the million and configs carry them as text; a string or six loose bytes
+//! never crosses a module border.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,7 @@
 //! A whole lab as data: what its supervisor reads when it starts, and all that it ever knows.
+//!
+//! Made by the caller, checked by `problems`, kept as `lab.json`. What belongs to one machine is in
+//! `crate::machine::MachineSpec`, what belongs to its network in `crate::Network`.
 
 use std::net::SocketAddrV4;
 

@@ -1,4 +1,7 @@
 //! The only unsafe code of the lab: two calls whose contracts the compiler cannot check.
+//!
+//! Registering a descriptor with the runtime, and what a child does between fork and exec. No policy: callers say
+//! which program and which CPU.
 #![allow(unsafe_code)]
 
 use std::io;

@@ -44,8 +44,11 @@ fn launch(labs: &Labs, name: &str) -> Result<Tether> {
     Ok(labs.launch(name, command)?)
 }
 
+/// A test, given a user's directory.
+type Promise = fn(&Scene) -> Result<()>;
+
 fn trials() -> Vec<Trial> {
-    let all: [(&str, fn(&Scene) -> Result<()>); 11] = [
+    let all: [(&str, Promise); 11] = [
         ("a_killed_up_command_takes_its_lab_down", a_killed_up_command_takes_its_lab_down),
         ("a_detached_lab_outlives_the_command_that_started_it", a_detached_lab_outlives_its_command),
         ("a_killed_supervisor_leaves_no_process_and_no_socket", a_killed_supervisor_leaves_nothing),
@@ -58,7 +61,7 @@ fn trials() -> Vec<Trial> {
         ("helpers_of_a_killed_machine_die_with_it", helpers_of_a_killed_machine_die_with_it),
         ("logs_of_a_lab_can_be_kept_after_it_is_gone", logs_can_be_kept),
     ];
-    let run = |name: &str, test: fn(&Scene) -> Result<()>| {
+    let run = |name: &str, test: Promise| {
         Trial::test(name.to_owned(), move || {
             let scene = Scene::new().map_err(|error| Failed::from(format!("{error:#}")))?;
             test(&scene).map_err(|error| Failed::from(format!("{error:#}")))

@@ -1,4 +1,7 @@
 //! The switch's built-in port, as smoltcp sees a network card.
+//!
+//! Received frames are those that `crate::services` did not answer; frames to send go onto the switch at once, from
+//! the buffer that they were built in.
 
 use std::cell::RefCell;
 use std::rc::Rc;

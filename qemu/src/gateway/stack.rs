@@ -1,4 +1,7 @@
 //! The sockets of the gateway, and the task that gives the stack its turn when a frame, a socket or a timer asks for it.
+//!
+//! `Connection` is all that the rest sees: a TCP connection whose waiting is a future and whose buffers are read and
+//! written in place. Nothing here knows about the host's side of a forward.
 
 use std::cell::RefCell;
 use std::future::poll_fn;

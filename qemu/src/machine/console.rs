@@ -1,4 +1,7 @@
 //! A machine's console: kept whole in a file, and cut into lines for whoever waits for one.
+//!
+//! The file is the truth: all that the machine ever wrote, with a line of the lab's own where it was switched on or
+//! killed. What the lines mean is for others to say.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

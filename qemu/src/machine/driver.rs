@@ -1,4 +1,7 @@
 //! What the lab needs to know of a kind of machine; `uml` and `qemu` are the two.
+//!
+//! A driver says what to start, as data, and how to press a button. It keeps no state: whether a machine runs is the
+//! runner's business, and what to do about it is decided in `power`.
 
 use std::ffi::OsString;
 use std::future::Future;

@@ -13,6 +13,7 @@ mod qmp;
 mod reaper;
 mod runner;
 mod spec;
+mod start;
 mod uml;
 
 pub use console::LAB_PREFIX;

@@ -1,4 +1,7 @@
 //! Where a machine's files are: its disks and its console, which are kept, and its sockets, which are not.
+//!
+//! Sockets are in a short directory of their own, since their paths are limited to 107 bytes and a lab's directory may
+//! be anywhere. Memory is a third place: it has to be mappable as code for User-mode Linux.
 
 use std::fs::{self, File};
 use std::io;

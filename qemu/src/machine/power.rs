@@ -140,8 +140,8 @@ impl Power {
                 self.crashes.clear();
                 self.to(State::On, Action::Spawn)
             }
-            (State::Dying { .. }, Event::Start | Event::Reboot(_)) => self.to_dying_quietly(true),
-            (State::Dying { .. }, Event::Kill | Event::Stop(_)) => self.to_dying_quietly(false),
+            (State::Dying { .. }, Event::Start | Event::Reboot(_)) => self.change_wish(true),
+            (State::Dying { .. }, Event::Kill | Event::Stop(_)) => self.change_wish(false),
 
             (State::On | State::Rebooting { .. }, Event::Stop(patience)) => {
                 let deadline = now.saturating_add(patience);
@@ -211,7 +211,7 @@ impl Power {
         vec![action]
     }
 
-    fn to_dying_quietly(&mut self, again: bool) -> Vec<Action> {
+    fn change_wish(&mut self, again: bool) -> Vec<Action> {
         self.state = State::Dying { again };
         vec![]
     }

@@ -1,4 +1,7 @@
 //! QEMU's control protocol, as much of it as a power button needs: connect, greet, one command, its answer.
+//!
+//! Own lines instead of a crate with all of QEMU's schema: two commands are used, and a schema is tied to a version
+//! while the program is whatever the host or the lock has.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! One machine and the task that runs it: waits for an event, lets `Power` decide, does what it says.
+//!
+//! Effects only: processes, pipes, timers. Events carry the number of the start that they belong to, so that the last
+//! words of a process that was killed are not taken for its successor's.
 
 use std::cell::RefCell;
 use std::net::Ipv4Addr;
@@ -9,15 +12,16 @@ use std::time::{Duration, Instant};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
-use super::console::{self, ConsoleLog, Lines};
+use super::console::ConsoleLog;
 use super::driver::Driver;
 use super::place::Place;
 use super::power::{Action, Event, Exit, Off, Power, State};
 use super::reaper::Reaper;
 use super::spec::MachineSpec;
+use super::start::{Happened, Start};
 use crate::error::{Doing, Result, on};
 use crate::{Mac, sys};
 
@@ -171,13 +175,6 @@ impl Machine {
 /// After `LAB_PREFIX`, what the lab writes to a console whenever the machine starts from the beginning.
 pub const POWER_ON: &str = "power on";
 
-/// Something that happened to the process of one start. An event of an earlier start is stale.
-#[derive(Debug)]
-struct Happened {
-    generation: u32,
-    event: Event,
-}
-
 struct Runner {
     spec: Rc<MachineSpec>,
     place: Rc<Place>,
@@ -300,13 +297,13 @@ impl Runner {
         self.status.borrow_mut().pid = Some(child.id());
         self.count_start();
         let pipe = sys::watch(reader).doing(|| "watching the console".to_owned())?;
-        let console = Console {
+        let start = Start {
             log: Rc::clone(&self.log),
             farewell: self.farewell.clone(),
             events: self.events.clone(),
             generation: self.generation,
         };
-        spawn_local(console.run(pipe, exit));
+        spawn_local(start.run(pipe, exit));
         Ok(())
     }
 
@@ -338,65 +335,5 @@ impl Runner {
         if let Err(error) = self.reaper.kill_group(pid) {
             tracing::warn!(machine = self.spec.name, %error, "machine not killed");
         }
-    }
-}
-
-/// The console of one start, and after it the end of the process, in this order: a farewell must not come too late.
-struct Console {
-    log: Rc<RefCell<ConsoleLog>>,
-    farewell: Option<Rc<str>>,
-    events: mpsc::UnboundedSender<Happened>,
-    generation: u32,
-}
-
-/// After a process is dead its last lines are in the pipe already; a helper that outlives it may hold the pipe open.
-const LAST_WORDS: Duration = Duration::from_millis(200);
-
-impl Console {
-    async fn run(self, pipe: tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>, exit: oneshot::Receiver<Exit>) {
-        let mut lines = Lines::default();
-        let mut buffer = vec![0; 16 << 10];
-        let mut exit = std::pin::pin!(exit);
-        let ended = loop {
-            tokio::select! {
-                biased;
-                read = console::read(&pipe, &mut buffer) => match read {
-                    Ok(count) if count > 0 => self.take(buffer.get(..count).unwrap_or_default(), &mut lines),
-                    _ => break None,
-                },
-                exit = &mut exit => break Some(exit),
-            }
-        };
-        let ended = match ended {
-            Some(exit) => {
-                while let Ok(Ok(count)) =
-                    tokio::time::timeout(LAST_WORDS, console::read(&pipe, &mut buffer)).await
-                {
-                    if count == 0 {
-                        break;
-                    }
-                    self.take(buffer.get(..count).unwrap_or_default(), &mut lines);
-                }
-                exit
-            }
-            None => exit.await,
-        };
-        // An error means that the reaper is gone, and with it the lab.
-        if let Ok(exit) = ended {
-            self.tell(Event::Exited(exit));
-        }
-    }
-
-    fn take(&self, bytes: &[u8], lines: &mut Lines) {
-        self.log.borrow_mut().write(bytes);
-        lines.push(bytes, |line| {
-            if self.farewell.as_deref().is_some_and(|farewell| line.ends_with(farewell)) {
-                self.tell(Event::Farewell);
-            }
-        });
-    }
-
-    fn tell(&self, event: Event) {
-        let _ = self.events.send(Happened { generation: self.generation, event });
     }
 }

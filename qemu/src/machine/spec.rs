@@ -1,4 +1,7 @@
 //! What a machine is made of, as the lab's caller says it.
+//!
+//! Nothing in it has to do with what runs inside: a kernel, a command line, disks in an order, a card. It is written
+//! down in the lab's directory, so a start years later is the same start.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;

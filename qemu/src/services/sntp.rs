@@ -1,4 +1,7 @@
 //! A stratum-1 SNTP server on the host's clock (RFC 4330): one packet in, one packet out.
+//!
+//! Machines under User-mode Linux share the host's clock anyway; those under QEMU drift, and both must take the road
+//! that they take on hardware, where certificates are worthless until the clock is right.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

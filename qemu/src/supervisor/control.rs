@@ -1,4 +1,7 @@
 //! The control socket's server: reads a request per line, answers it from the lab.
+//!
+//! Every client has a task of its own, so one that says nothing holds up nobody. Orders are handed to the machines'
+//! tasks and answered at once; whoever wants to see them carried out asks for the status again.
 
 use std::path::Path;
 use std::rc::Rc;

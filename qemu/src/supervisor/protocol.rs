@@ -1,4 +1,7 @@
 //! What is said on a lab's control socket: one JSON document per line, a reply for each request.
+//!
+//! Types only, shared by the supervisor and `crate::labs::Client`. Both are the same program, so there is no version
+//! in it: a lab is always asked by the build that started it, or refuses what it does not know.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, SocketAddrV4};

@@ -1,4 +1,7 @@
 //! The cord between a lab and the command that started it: the supervisor's standard input.
+//!
+//! The kernel closes the other end however that command dies, which no signal handler and no parent check would
+//! match. A byte through it cuts the cord: from then on the lab lives by itself.
 
 use std::os::fd::AsFd;
 use std::rc::Rc;

@@ -1,4 +1,7 @@
 //! The ports and what goes where: takes a frame from one port and puts it on others, without waiting for anybody.
+//!
+//! A port exists for as long as the lab; the wire behind it comes and goes with its machine. The gateway is a port
+//! without a wire: what is for it is answered here or put into an inbox.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;

@@ -1,4 +1,7 @@
 //! A capture file of everything that crosses the switch, in the classic pcap format.
+//!
+//! Written by hand because it is 24 bytes of header and 16 per frame. A capture that cannot be written any more ends,
+//! the network does not.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

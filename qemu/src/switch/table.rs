@@ -1,4 +1,7 @@
 //! Which card was last seen behind which port: the whole memory of a learning switch, without any I/O.
+//!
+//! Entries do not age: a port that loses its cable is forgotten at once, and a card that moves is learned anew by its
+//! first frame.
 
 use std::collections::HashMap;
 

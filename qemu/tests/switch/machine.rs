@@ -1,4 +1,7 @@
 //! A machine with a TCP/IP stack: echoes what it is sent on one port, as many connections at a time as told.
+//!
+//! smoltcp on both sides of the wire could hide a shared mistake; that a real kernel gets along with the gateway is
+//! shown by the tests on booted machines.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

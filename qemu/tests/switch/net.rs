@@ -1,4 +1,7 @@
 //! A switch on a thread of its own, and blocking ends of its cables.
+//!
+//! The switch belongs to the thread it was made on, as in the supervisor, so tests talk to it by messages. Cables are
+//! the same two kinds of unix socket that User-mode Linux and QEMU connect with.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};

@@ -1,4 +1,7 @@
 //! What `slipway build` made for a role, as the lab needs it: files and a command line.
+//!
+//! Reads the index that `emit` writes, and only the fields that a lab needs: the index may grow. Relative paths in it
+//! are relative to its own directory.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,7 @@
 //! `slipway lab console`: what a machine has written to its console, and with `-f` what it goes on to write.
+//!
+//! The bytes as they are, of all starts since the lab was made; `story` is for those who want to know what they mean.
+//! Works on a lab that has stopped, too: that is when it is needed most.
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -1,4 +1,7 @@
 //! Which host CPU each machine stays on: User-mode Linux loses a third of its speed when it wanders.
+//!
+//! The load is known beforehand (how much CPU each role takes to come up), so this is packing: heaviest first. Pure but
+//! for the question which CPUs there are.
 
 use std::collections::BTreeMap;
 

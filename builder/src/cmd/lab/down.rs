@@ -1,4 +1,7 @@
 //! `slipway lab down`: takes a lab down and removes it, but for the logs of a run that failed.
+//!
+//! Machines are killed, not shut down: their disks go with them. Who wants an orderly end of one machine asks for it
+//! with `slipway lab machine stop`.
 
 use anyhow::{Context as _, Result};
 

@@ -1,4 +1,7 @@
 //! Which kind of machine to boot: found out by trying, never assumed.
+//!
+//! KVM is probed by running a guest. Without it User-mode Linux is the default, since it needs an eighth of the CPU that
+//! QEMU's translator does; QEMU is the one that the lock pins, if it was fetched.
 
 use std::path::{Path, PathBuf};
 

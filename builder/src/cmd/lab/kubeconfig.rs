@@ -1,4 +1,7 @@
 //! The admin's kubeconfig for use from the host: the same identity, by way of the lab's forwarded port.
+//!
+//! The certificate that the API shows is for the endpoint, not for the host's loopback, so the copy says by which name
+//! to check it. Pure: text in, text out.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,7 @@
 //! `slipway lab kubectl`: the `kubectl` that was built with the images, with the lab's own kubeconfig.
+//!
+//! This process becomes kubectl, so that signals, exit status and a terminal reach it as if it had been started by
+//! hand.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;

@@ -1,4 +1,7 @@
 //! `slipway lab list`: the labs of this user, and which of them run.
+//!
+//! A lab that is listed as stopped has failed or lost its supervisor: its consoles are still there to be read, and
+//! `slipway lab down` removes them.
 
 use anyhow::Result;
 use serde_json::json;

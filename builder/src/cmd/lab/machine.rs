@@ -1,4 +1,7 @@
 //! `slipway lab machine`: the buttons and the plug of a single machine.
+//!
+//! Every verb waits until it has taken effect, so that scripts and tests need no sleep after it. A machine that is off
+//! can be given another signed config before it is started.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

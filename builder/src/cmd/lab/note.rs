@@ -1,5 +1,7 @@
 //! What the command line remembers about a lab besides what the lab itself knows: where the images and the cluster
 //! are, who has to become Ready, and when that happened.
+//!
+//! A file of its own beside the lab's description, because the lab knows machines and wires and no clusters.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,7 @@
 //! From a cluster and images to a lab: which kernel, disks, memory, card and CPU each machine gets.
+//!
+//! Decisions only; `up` makes the directories and starts it. The order of the disks is slot, data, config for all
+//! machines, and nothing inside them relies on it.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};

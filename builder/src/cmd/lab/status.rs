@@ -1,4 +1,7 @@
 //! `slipway lab status`: what each machine is doing, as its power and its console tell.
+//!
+//! Power comes from the supervisor, all else from the consoles, so a lab that has stopped still shows how far it came.
+//! The JSON form is what tests read.
 
 use anyhow::{Context as _, Result};
 use comfy_table::Table;

@@ -1,4 +1,7 @@
 //! `slipway lab timeline`: one line per machine, from power-on to up and Ready.
+//!
+//! The milestones are what the machine itself wrote, by its own clock; only Ready is seen from outside, when the API
+//! first said so to `slipway lab up`.
 
 use anyhow::Result;
 use serde_json::json;

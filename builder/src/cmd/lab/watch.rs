@@ -1,4 +1,7 @@
 //! Waits until a lab is up: reads every console as it grows, asks the API for its nodes, and shows how far all are.
+//!
+//! A row per machine, by way of `crate::progress`: bars on a terminal, lines on a pipe. When it does not come up, the
+//! error says what each machine was at, with the end of its console.
 
 use std::collections::BTreeMap;
 use std::fs::File;
