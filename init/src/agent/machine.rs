@@ -21,10 +21,10 @@ pub enum MachineError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Not a config.
-    #[error("reading {}: {source}", paths::MACHINE)]
+    #[error("reading {}: {why}", paths::MACHINE)]
     Parse {
         /// Why.
-        source: ParseError,
+        why: String,
     },
 }
 
@@ -34,5 +34,54 @@ pub enum MachineError {
 /// [`MachineError`].
 pub fn load() -> Result<MachineConfig, MachineError> {
     let text = files::read_text(Path::new(paths::MACHINE), SIZE_MAX)?;
-    MachineConfig::parse(&text).map_err(|source| MachineError::Parse { source })
+    MachineConfig::parse(&text).map_err(|error| MachineError::Parse { why: brief(&error, &text) })
+}
+
+/// Why `text` is no config, in one line that quotes nothing of it: the parser's own message
+/// shows the line at fault, and that line may hold a key.
+#[must_use]
+pub fn brief(error: &ParseError, text: &str) -> String {
+    let ParseError::Toml(error) = error else { return error.to_string() };
+    // Values are in double quotes, the schema's own names in backticks.
+    let mut message = String::new();
+    for (n, part) in error.message().split('"').enumerate() {
+        message.push_str(if n % 2 == 0 { part } else { "\"…\"" });
+    }
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let before = error.span().and_then(|span| text.get(..span.start));
+    match before {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count().saturating_add(1)),
+        None => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use machine_config::Role;
+
+    use super::*;
+    use crate::agent::fixture::config;
+
+    fn brief_of(text: &str) -> String {
+        brief(&MachineConfig::parse(text).unwrap_err(), text)
+    }
+
+    #[test]
+    fn a_refused_config_is_explained_without_quoting_it() {
+        let text = toml::to_string(&config(Role::ControlPlane)).unwrap();
+        let unknown = text.replace("encryption-key", "encryption-kay");
+        let line = text.lines().position(|line| line.starts_with("encryption-key")).unwrap() + 1;
+        let brief = brief_of(&unknown);
+        assert!(brief.starts_with(&format!("line {line}: unknown field `encryption-kay`")), "{brief}");
+        assert!(!brief.contains("AAECAwQF"));
+
+        let mistyped = text.replace("serial = 1", "serial = \"s3cret\"");
+        let brief = brief_of(&mistyped);
+        assert!(brief.contains("invalid type") && !brief.contains("s3cret"), "{brief}");
+    }
+
+    #[test]
+    fn a_newer_schema_says_what_to_do() {
+        assert!(brief_of("schema = 99").contains("boot a newer image"));
+    }
 }

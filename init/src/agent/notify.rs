@@ -45,27 +45,25 @@ impl Notifier {
 
     /// A fact about the machine, for whoever stands at it.
     pub fn status(&mut self, text: &str) {
-        if self.is_news(text) {
-            tracing::info!("{text}");
-            self.send(&format!("STATUS={}", one_line(text)));
-        }
+        self.say(text.to_owned());
     }
 
     /// Something that somebody must do something about.
     pub fn problem(&mut self, text: &str) {
-        let text = format!("problem: {text}");
-        if self.is_news(&text) {
-            tracing::warn!("{text}");
-            self.send(&format!("STATUS={}", one_line(&text)));
-        }
+        self.say(format!("problem: {text}"));
     }
 
-    fn is_news(&mut self, text: &str) -> bool {
-        let news = self.said != text;
-        if news {
-            text.clone_into(&mut self.said);
+    fn say(&mut self, text: String) {
+        if self.said == text {
+            return;
         }
-        news
+        // PID 1 puts it on the console; a log line beside it would be the same line again.
+        if self.socket.is_some() {
+            self.send(&format!("STATUS={}", one_line(&text)));
+        } else {
+            tracing::info!("{text}");
+        }
+        self.said = text;
     }
 
     fn send(&self, message: &str) {

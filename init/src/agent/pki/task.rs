@@ -14,9 +14,10 @@ use jiff::{SignedDuration, Timestamp};
 use machine_config::{MachineConfig, Role};
 use trust::pki::{Authority, Facts, PkiError, Validity};
 
+use super::identity::{identity, stranded};
 use super::leaf::{Issuer, POWERFUL, Wish, must_mint};
 use super::member::{REFUSED, Traces, Verdict, may_start};
-use super::render::{NodeIdentity, Rendered, render};
+use super::render::{Rendered, render};
 use super::store::{Store, StoreError};
 use crate::agent::files::{self, FileError};
 use crate::agent::machine::{self, MachineError};
@@ -29,8 +30,6 @@ const LOOK_EVERY: SignedDuration = SignedDuration::from_hours(1);
 const LOOK_NOT_BEFORE: SignedDuration = SignedDuration::from_secs(30);
 /// How often etcd's data is looked for.
 const ETCD_EVERY: Duration = Duration::from_secs(1);
-/// A kubelet certificate with less life than this counts as none.
-const NODE_CERTIFICATE_LEFT: SignedDuration = SignedDuration::from_mins(10);
 /// A certificate and a key.
 const PAIR_MAX: u64 = 64 * 1024;
 
@@ -79,7 +78,8 @@ pub fn run() -> Result<(), PkiAgentError> {
 
 fn serve(notifier: &mut Notifier) -> Result<(), PkiAgentError> {
     let config = machine::load()?;
-    let rendered = render(&config, node_identity(Timestamp::now()));
+    let identity = identity(kubelet_certificate().as_ref(), Timestamp::now());
+    let rendered = render(&config, identity);
     write(&rendered)?;
     let mut mint = Mint::open(&rendered)?;
     let mut due = mint.renew(Timestamp::now())?;
@@ -87,6 +87,9 @@ fn serve(notifier: &mut Notifier) -> Result<(), PkiAgentError> {
         guard_etcd(&config, notifier)?;
     }
     notifier.ready();
+    if let Some(problem) = stranded(&config, identity, Timestamp::now()) {
+        notifier.problem(&problem);
+    }
     loop {
         let sleep = due.clamp(LOOK_NOT_BEFORE, LOOK_EVERY);
         thread::sleep(sleep.unsigned_abs());
@@ -107,16 +110,10 @@ fn write(rendered: &Rendered) -> Result<(), PkiAgentError> {
     Ok(())
 }
 
-/// What the kubelet has from earlier boots.
-fn node_identity(now: Timestamp) -> NodeIdentity {
+/// What the kubelet has from earlier boots; what cannot be read is none.
+fn kubelet_certificate() -> Option<Facts> {
     let path = Path::new(paths::KUBELET_STATE).join("pki/kubelet-client-current.pem");
-    let facts = files::read_text(&path, PAIR_MAX).ok().and_then(|pem| Facts::from_pem(&pem).ok());
-    match facts {
-        Some(facts) if facts.not_after.duration_since(now) > NODE_CERTIFICATE_LEFT => {
-            NodeIdentity::Certificate
-        }
-        _ => NodeIdentity::None,
-    }
+    Facts::from_pem(&files::read_text(&path, PAIR_MAX).ok()?).ok()
 }
 
 /// The role's authorities, and what they have issued.

@@ -7,9 +7,10 @@ use std::fmt;
 
 use jiff::Timestamp;
 use machine_config::admission::{Binding, Refusal, Situation, admit};
-use machine_config::machine::ParseError;
 use machine_config::{MachineConfig, Role};
 use trust::envelope::{EnvelopeError, PublicKey, verify};
+
+use crate::agent::machine::brief;
 
 /// Where a config was found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,9 +79,9 @@ pub(super) enum Refused {
     /// Not text.
     #[error("the payload is not UTF-8")]
     Encoding,
-    /// Its schema.
-    #[error("{}", flat(.0))]
-    Schema(#[from] ParseError),
+    /// Its schema, in one line.
+    #[error("{0}")]
+    Schema(String),
     /// Not for this machine, or not now.
     #[error(transparent)]
     Admission(#[from] Refusal),
@@ -89,11 +90,6 @@ pub(super) enum Refused {
         "it has serial {0} like the stored config but is another one: sign it again with a higher serial"
     )]
     SerialTaken(u64),
-}
-
-/// TOML's errors draw a picture over several lines; a console line has room for one.
-fn flat(error: &ParseError) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// What came of it.
@@ -137,7 +133,7 @@ fn judge(candidate: Candidate, trusted: &[PublicKey], standing: &Standing) -> Re
     let envelope = candidate.bytes.map_err(Refused::Unreadable)?;
     let verified = verify(&envelope, trusted)?;
     let text = std::str::from_utf8(verified.payload()).map_err(|_| Refused::Encoding)?;
-    let config = MachineConfig::parse(text)?;
+    let config = MachineConfig::parse(text).map_err(|error| Refused::Schema(brief(&error, text)))?;
     let situation = Situation {
         role: standing.role,
         macs: standing.macs.clone(),

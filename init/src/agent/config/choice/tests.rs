@@ -102,7 +102,7 @@ fn an_unknown_field_and_a_newer_schema_are_refused_on_one_line() {
     assert!(!unknown.to_string().contains('\n'));
     let newer = text.replacen("schema = 1", "schema = 2", 1);
     let newer = refusal(s.seal_text(&newer), &trusted, &worker());
-    assert!(matches!(newer, Refused::Schema(ParseError::SchemaTooNew { found: 2 })));
+    assert!(newer.to_string().starts_with("schema 2 is too new"), "{newer}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use machine_config::machine::{Machine, RoleConfig};
 use machine_config::pem::Authority;
 use serde_json::Value;
 
+use super::identity::NodeIdentity;
 use super::leaf::{Issuer, Wish};
 use crate::agent::paths;
 
@@ -52,15 +53,6 @@ pub(super) struct Rendered {
     pub wishes: Vec<Wish>,
     /// The authorities that mint them.
     pub authorities: BTreeMap<Issuer, Authority>,
-}
-
-/// What a node already has of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NodeIdentity {
-    /// Nothing: the kubelet presents the bootstrap token.
-    None,
-    /// A client certificate that is still good.
-    Certificate,
 }
 
 /// Renders all that `config`'s role needs.

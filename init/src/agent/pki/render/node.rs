@@ -10,8 +10,9 @@ use machine_config::pem::Certificate;
 use serde_json::{Value, json};
 
 use super::kubeconfig::{Credentials, kubeconfig};
-use super::{NodeIdentity, Rendered, kubernetes, pki};
+use super::{Rendered, kubernetes, pki};
 use crate::agent::paths;
+use crate::agent::pki::identity::NodeIdentity;
 
 /// The pause image, which the builder makes under this name.
 const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10.2";
