@@ -108,7 +108,7 @@ fn print(
         None => println!("lab {name}: stopped; its consoles are in {}", dir.path().display()),
     }
     if let Some(failure) = note.and_then(|note| note.failure.as_deref()) {
-        println!("it did not come up: {failure}");
+        println!("it did not come up: {}", failure.lines().next().unwrap_or_default());
     }
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["MACHINE", "POWER", "STAGE", "SERVICES", "UP", "PROBLEM"]);
