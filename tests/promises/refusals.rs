@@ -55,8 +55,8 @@ fn refused(setup: Setup, words: &[&str]) -> Result<()> {
 fn refuses(machine: &Alone, words: &[&str]) -> Result<()> {
     let mut line = vec!["problem"];
     line.extend(words);
-    machine.says(&line, 0)?;
-    machine.says(&["waiting for a config"], 0)?;
+    let line = machine.says(&line, 0)?;
+    ensure!(line.contains("waiting for another config"), "it does not say what it waits for: {line:?}");
     let console = machine.console()?;
     ensure!(!console.contains("service haproxy: starting"), "haproxy was started:\n{console}");
     Ok(())
@@ -240,7 +240,7 @@ fn foreign_disk() -> Result<()> {
     }
     fs::write(&disk, &bytes).context("writing the foreign disk")?;
     let machine = setup.switch_on(Some(&disk))?;
-    machine.says(&["problem", "storage"], 0)?;
+    machine.says(&["problem", "left alone"], 0)?;
     let console = machine.console()?;
     ensure!(!console.contains("service haproxy: starting"), "haproxy was started");
     let after = fs::read(&disk).context("reading the foreign disk")?;

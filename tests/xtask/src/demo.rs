@@ -32,7 +32,7 @@ pub struct Args {
 /// # Errors
 /// When a step fails; consoles and logs of the machines are kept and named then.
 pub fn run(args: &Args) -> Result<()> {
-    build_images(&[])?;
+    build_images(args.driver)?;
     let lab = format!("demo-{}", args.driver.as_str());
     let power_on = Instant::now();
     loud(&mut slipway(&["lab", "up", &lab, "--driver", args.driver.as_str()])?)?;

@@ -29,7 +29,7 @@ pub struct Args {
 }
 
 /// What boots machines.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Driver {
     /// User-mode Linux: no KVM needed
     #[default]
@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> Result<()> {
     if !args.no_check {
         tally += check::run()?;
     }
-    build_images(&[])?;
+    build_images(args.driver)?;
     let mut e2e = cargo(&["test", "--package", "e2e", "--", "--test-threads=1"]);
     e2e.args(&args.filter).env("SLIPWAY", slipway_path()).env("SLIPWAY_DRIVER", args.driver.as_str());
     let ok = tee(&mut e2e, |line| {
@@ -74,15 +74,19 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Fetches and builds every role's image and the tools that the lab needs.
+/// Fetches and builds every role's image, and what a lab with `driver` boots and asks with.
 ///
 /// # Errors
 /// When the fetch or the build fails; `slipway` has then said why.
-pub fn build_images(more: &[&str]) -> Result<()> {
+pub fn build_images(driver: Driver) -> Result<()> {
     loud(&mut slipway(&["keys", "new", "--if-absent"])?)?;
     loud(&mut slipway(&["fetch"])?)?;
-    let mut args = vec!["build"];
-    args.extend(ROLES);
-    args.extend(more);
-    loud(&mut slipway(&args)?)
+    let mut roles = vec!["build", "--no-kernels"];
+    roles.extend(ROLES);
+    loud(&mut slipway(&roles)?)?;
+    let kernel = match driver {
+        Driver::Uml => "kernel-um",
+        Driver::Qemu => "kernel",
+    };
+    loud(&mut slipway(&["build", "--component", kernel, "--component", "kubectl"])?)
 }
