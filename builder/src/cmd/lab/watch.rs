@@ -179,9 +179,11 @@ impl Row {
 
     fn show(&mut self) {
         let services = services(&self.story);
-        let problem =
-            self.story.problem.as_deref().map(|text| format!("  problem: {text}")).unwrap_or_default();
-        let text = format!("{}  {services}{problem}", self.story.stage);
+        // What is missing comes first: a terminal cuts the end off.
+        let text = match &self.story.problem {
+            Some(problem) => format!("{services}  problem: {problem}"),
+            None => format!("{services}  {}", self.story.stage),
+        };
         if let Some(task) = &self.task
             && text != self.shown
         {
