@@ -10,6 +10,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+/// How a status begins that is kept as the last problem.
+const PROBLEM: &str = "problem: ";
 /// The longest status that is sent; a console line, not a report.
 const STATUS_MAX: usize = 1000;
 
@@ -50,7 +52,14 @@ impl Notifier {
 
     /// Something that somebody must do something about.
     pub fn problem(&mut self, text: &str) {
-        self.say(format!("problem: {text}"));
+        self.say(format!("{PROBLEM}{text}"));
+    }
+
+    /// Takes the last problem back, if there was one, with what holds now.
+    pub fn solved(&mut self, text: &str) {
+        if self.said.starts_with(PROBLEM) {
+            self.say(text.to_owned());
+        }
     }
 
     fn say(&mut self, text: String) {
@@ -100,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_problem_is_told_once() {
+    fn the_same_problem_is_told_once_and_taken_back_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let pid1 = UnixDatagram::bind(&path).unwrap();
@@ -110,9 +119,14 @@ mod tests {
         notifier.status("is w1");
         notifier.problem("no config\nyet");
         notifier.ready();
+        notifier.solved("has a config");
+        notifier.solved("has a config");
+        notifier.ready();
         assert_eq!(received(&pid1), "STATUS=problem: no config yet");
         assert_eq!(received(&pid1), "STATUS=is w1");
         assert_eq!(received(&pid1), "STATUS=problem: no config yet");
+        assert_eq!(received(&pid1), "READY=1");
+        assert_eq!(received(&pid1), "STATUS=has a config");
         assert_eq!(received(&pid1), "READY=1");
     }
 

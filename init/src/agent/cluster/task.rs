@@ -108,6 +108,7 @@ impl Agent {
         }
         tracing::info!(objects = objects.len(), took_ms = begun.elapsed().as_millis(), "applied");
         self.notifier.ready();
+        self.notifier.solved("the cluster's objects are applied");
         let (mut last_request, mut last_labels) = (begun, None);
         while begun.elapsed() < SESSION {
             if self.approve(&mut api).await? {

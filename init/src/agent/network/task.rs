@@ -126,15 +126,25 @@ impl Agent {
         self.settle(nic, plan).await?;
         loop {
             sleep(REPAIR_EVERY).await;
-            self.repair(nic, plan).await;
+            if self.repair(nic, plan).await {
+                self.notifier.solved(&format!("has {} on {} again", plan.address, nic.name));
+            }
         }
     }
 
-    async fn repair(&mut self, nic: &Nic, plan: &Plan) {
+    /// Puts back what is missing; `true` when all is well.
+    async fn repair(&mut self, nic: &Nic, plan: &Plan) -> bool {
         match self.links.apply(nic.index, plan).await {
-            Ok(false) => {}
-            Ok(true) => tracing::warn!(nic = nic.name, address = %plan.address, "the address was gone"),
-            Err(error) => self.notifier.problem(&format!("{}: {error}", nic.name)),
+            Ok(missing) => {
+                if missing {
+                    tracing::warn!(nic = nic.name, address = %plan.address, "the address was gone");
+                }
+                true
+            }
+            Err(error) => {
+                self.notifier.problem(&format!("{}: {error}", nic.name));
+                false
+            }
         }
     }
 
@@ -143,7 +153,6 @@ impl Agent {
         self.carrier(nic).await;
         let mut client = self.client(nic).await;
         let mut plan: Option<Plan> = None;
-        let mut has_ended = false;
         loop {
             let patience = if plan.is_none() { LEASE_WITHIN } else { REPAIR_EVERY };
             // Interrupting the client costs nothing: its timers are absolute.
@@ -152,10 +161,9 @@ impl Agent {
                     Ok(new) => {
                         if plan.as_ref() != Some(&new) {
                             self.settle(nic, &new).await?;
-                        } else if has_ended {
-                            self.notifier.status(&format!("has a DHCP lease of {} again", new.address));
                         }
-                        (plan, has_ended) = (Some(new), false);
+                        self.notifier.solved(&format!("has a DHCP lease of {} again", new.address));
+                        plan = Some(new);
                     }
                     Err(unusable) => {
                         self.notifier.problem(&unusable.to_string());
@@ -165,7 +173,6 @@ impl Agent {
                 },
                 // It goes on with the address: dropping it would take the machine's work with it.
                 (Ok(Ok(DhcpV4State::InitReboot)), Some(plan)) => {
-                    has_ended = true;
                     self.notifier.problem(&format!(
                         "the DHCP lease of {} has ended and nobody renews it",
                         plan.address

@@ -1,8 +1,8 @@
 //! The objects of day one, from the machine config.
 //!
 //! Each is applied whole by server-side apply under our own field manager: what others add
-//! to them stays, what they change in our fields is put right. Order matters once: rights
-//! and the token come first, because nodes wait for them, and DNS last.
+//! to them stays, what they change in our fields is put right. Order matters once: what
+//! lets nodes in comes first, because they wait for it, and DNS last.
 
 mod dns;
 mod rights;
@@ -31,8 +31,9 @@ pub(super) fn all(
     resolvers: &[Ipv4Addr],
     now: Timestamp,
 ) -> Vec<Object> {
-    let mut objects = rights::objects();
+    let mut objects = rights::of_new_nodes();
     objects.extend(token::object(&plane.bootstrap_token, now));
+    objects.extend(rights::of_everybody_else());
     objects.extend(dns::objects(config, resolvers));
     objects
 }

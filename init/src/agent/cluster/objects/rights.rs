@@ -22,17 +22,24 @@ const NEW_NODES: Subject = Subject::Group("system:bootstrappers:nodes");
 /// Nodes with a certificate.
 const NODES: Subject = Subject::Group("system:nodes");
 
-pub(super) fn objects() -> Vec<Object> {
+/// What lets a new node in: these before the token that makes use of them.
+pub(super) fn of_new_nodes() -> Vec<Object> {
     vec![
         // A new node may ask for a certificate …
         binding("slipway:node-bootstrapper", "system:node-bootstrapper", &NEW_NODES),
-        // … which the controller manager then approves by itself …
+        // … which the controller manager then approves by itself.
         binding(
             "slipway:node-client-approval",
             "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
             &NEW_NODES,
         ),
-        // … as it does when the node renews it.
+    ]
+}
+
+/// The rights of nodes that are in, and of people.
+pub(super) fn of_everybody_else() -> Vec<Object> {
+    vec![
+        // A node's renewed certificate is approved like its first one.
         binding(
             "slipway:node-renewal",
             "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
@@ -104,8 +111,9 @@ mod tests {
 
     #[test]
     fn a_token_alone_lets_a_node_do_nothing_but_ask_for_its_certificate() {
-        let given: Vec<String> = objects()
+        let given: Vec<String> = of_new_nodes()
             .into_iter()
+            .chain(of_everybody_else())
             .filter(|object| object.body.to_string().contains("system:bootstrappers"))
             .map(|object| object.body["roleRef"]["name"].as_str().unwrap().to_owned())
             .collect();

@@ -251,6 +251,10 @@ fn controller_manager(config: &MachineConfig) -> Vec<String> {
         // The default is below /usr, which is read-only.
         "--flex-volume-plugin-dir=/var/lib/kubelet/volumeplugins".to_owned(),
         format!("--leader-elect={}", !is_alone(config)),
+        // At its start it asks for an account for each of its controllers, one after the other; the
+        // default of 20 requests per second would hold every new node up.
+        "--kube-api-qps=100".to_owned(),
+        "--kube-api-burst=200".to_owned(),
     ]
 }
 
