@@ -163,7 +163,9 @@ fn logs_exec_port_forward(shared: &Shared) -> Result<()> {
 fn through_port_forward(forward: &mut std::process::Child) -> Result<String> {
     let stdout = forward.stdout.take().context("reading what kubectl port-forward prints")?;
     let mut line = String::new();
-    BufReader::new(stdout).read_line(&mut line).context("reading what kubectl port-forward prints")?;
+    // Kept until the end: kubectl dies of a broken pipe when it prints its second line to nobody.
+    let mut stdout = BufReader::new(stdout);
+    stdout.read_line(&mut line).context("reading what kubectl port-forward prints")?;
     let port: u16 = line
         .split_once("127.0.0.1:")
         .and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok())
