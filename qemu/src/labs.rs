@@ -20,6 +20,9 @@ use crate::supervisor::{DETACH, READY};
 /// Killed machines are gone at once, and with them the supervisor.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Longer than anybody holds the lock only to look.
+const LOOKING: Duration = Duration::from_millis(500);
+
 /// A lab's directory.
 #[derive(Debug, Clone)]
 pub struct LabDir {
@@ -78,18 +81,29 @@ impl LabDir {
         Ok(path)
     }
 
-    /// Takes the lock that says "a supervisor runs here".
+    /// Takes the lock that says "a supervisor runs here". Whoever looks whether one does holds it for a moment, too.
     pub(crate) fn lock(&self) -> Result<File> {
-        match self.try_lock()? {
-            Some(lock) => Ok(lock),
-            None => Err(Error::RunningAlready(self.name())),
+        let deadline = Instant::now() + LOOKING;
+        loop {
+            if let Some(lock) = self.try_lock(File::try_lock)? {
+                return Ok(lock);
+            }
+            if Instant::now() > deadline {
+                return Err(Error::RunningAlready(self.name()));
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    fn try_lock(&self) -> Result<Option<File>> {
+    /// Whether a supervisor runs here. Any number of processes may ask at the same time.
+    fn is_running(&self) -> Result<bool> {
+        Ok(self.try_lock(File::try_lock_shared)?.is_none())
+    }
+
+    fn try_lock(&self, lock: fn(&File) -> Result<(), fs::TryLockError>) -> Result<Option<File>> {
         let path = self.path.join("lab.lock");
-        let file = File::create(&path).doing(on("opening", &path))?;
-        match file.try_lock() {
+        let file = File::options().create(true).append(true).open(&path).doing(on("opening", &path))?;
+        match lock(&file) {
             Ok(()) => Ok(Some(file)),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(error)) => Err(error).doing(on("locking", &path)),
@@ -117,7 +131,9 @@ impl LabDir {
 
     /// Removes the sockets that a supervisor left which was killed.
     fn sweep(&self) -> Result<()> {
-        let Some(_lock) = self.try_lock()? else { return Ok(()) };
+        if self.is_running()? {
+            return Ok(());
+        }
         let Ok(stale) = read_json::<Running>(&self.running()) else { return Ok(()) };
         match fs::remove_dir_all(&stale.run) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -166,7 +182,7 @@ impl Labs {
         for entry in entries {
             let dir = LabDir { path: entry.doing(on("listing", &self.root))?.path() };
             if dir.path.join("lab.json").is_file() {
-                labs.push(Listed { name: dir.name(), running: dir.try_lock()?.is_none() });
+                labs.push(Listed { name: dir.name(), running: dir.is_running()? });
             }
         }
         labs.sort_by(|a, b| a.name.cmp(&b.name));
@@ -198,8 +214,8 @@ impl Labs {
     /// Starts the supervisor of a lab that was written down. `command` is whatever ends in `supervise` with the lab's
     /// directory as its last argument.
     pub fn launch(&self, name: &str, mut command: Command) -> Result<Tether> {
-        let dir = self.dir(name);
-        if dir.try_lock()?.is_none() {
+        let dir = self.existing(name)?;
+        if dir.is_running()? {
             return Err(Error::RunningAlready(name.to_owned()));
         }
         let log = dir.supervisor_log();
@@ -222,13 +238,16 @@ impl Labs {
         Ok(Tether { child, cord })
     }
 
+    /// The directory of a lab that was written down.
+    fn existing(&self, name: &str) -> Result<LabDir> {
+        let dir = self.dir(name);
+        if dir.path.join("lab.json").is_file() { Ok(dir) } else { Err(Error::NoSuchLab(name.to_owned())) }
+    }
+
     /// Connects to a running lab.
     pub fn open(&self, name: &str) -> Result<Client> {
-        let dir = self.dir(name);
-        if !dir.path.join("lab.json").is_file() {
-            return Err(Error::NoSuchLab(name.to_owned()));
-        }
-        if dir.try_lock()?.is_some() {
+        let dir = self.existing(name)?;
+        if !dir.is_running()? {
             return Err(Error::NotRunning(name.to_owned()));
         }
         let running: Running = read_json(&dir.running())?;
@@ -237,17 +256,14 @@ impl Labs {
 
     /// Takes a lab down, if it runs, and waits until its supervisor has ended.
     pub fn down(&self, name: &str) -> Result<()> {
-        let dir = self.dir(name);
+        let dir = self.existing(name)?;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if dir.try_lock()?.is_some() {
+            if !dir.is_running()? {
                 return dir.sweep();
             }
             // It may be starting, or on its way down already: then it does not listen, and what counts is its end.
-            let told = match self.open(name).and_then(|mut client| client.down()) {
-                Err(error @ Error::NoSuchLab(_)) => return Err(error),
-                other => other,
-            };
+            let told = self.open(name).and_then(|mut client| client.down());
             if Instant::now() > deadline {
                 let why = told.err().map(|error| format!(": {}", chain(&error))).unwrap_or_default();
                 return Err(Error::Other(format!("the supervisor of lab {name} does not end{why}")));
@@ -259,8 +275,9 @@ impl Labs {
     /// Removes a lab that does not run.
     pub fn remove(&self, name: &str) -> Result<()> {
         let dir = self.dir(name);
-        let Some(_lock) = dir.try_lock()? else { return Err(Error::RunningAlready(name.to_owned())) };
-        drop(_lock);
+        if dir.is_running()? {
+            return Err(Error::RunningAlready(name.to_owned()));
+        }
         dir.sweep()?;
         fs::remove_dir_all(&dir.path).doing(on("removing", &dir.path))
     }

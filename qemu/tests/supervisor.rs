@@ -48,7 +48,9 @@ fn launch(labs: &Labs, name: &str) -> Result<Tether> {
 type Promise = fn(&Scene) -> Result<()>;
 
 fn trials() -> Vec<Trial> {
-    let all: [(&str, Promise); 11] = [
+    let all: [(&str, Promise); 13] = [
+        ("a_supervisor_obeys_signals_that_its_starter_had_blocked", a_supervisor_obeys_blocked_signals),
+        ("a_lab_that_nobody_made_is_said_not_to_exist", a_lab_that_nobody_made_does_not_exist),
         ("a_killed_up_command_takes_its_lab_down", a_killed_up_command_takes_its_lab_down),
         ("a_detached_lab_outlives_the_command_that_started_it", a_detached_lab_outlives_its_command),
         ("a_killed_supervisor_leaves_no_process_and_no_socket", a_killed_supervisor_leaves_nothing),
@@ -215,6 +217,20 @@ fn a_killed_supervisor_leaves_nothing(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
+fn a_supervisor_obeys_blocked_signals(scene: &Scene) -> Result<()> {
+    use nix::sys::signal::{SigSet, Signal, kill};
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGTERM);
+    set.thread_block()?;
+    let started = scene.running("one", IDLE);
+    set.thread_unblock()?;
+    let (_tether, _) = started?;
+    let status = scene.status("one")?;
+    kill(nix::unistd::Pid::from_raw(i32::try_from(status.pid)?), Signal::SIGTERM)?;
+    eventually("the machine dies", || Ok(machine_pid(&status).is_ok_and(is_dead)))?;
+    eventually("the lab ends", || Ok(matches!(scene.labs.open("one"), Err(Error::NotRunning(_)))))
+}
+
 fn two_labs_run_at_the_same_time(scene: &Scene) -> Result<()> {
     let (_one, _) = scene.running("one", IDLE)?;
     let (_two, _) = scene.running("two", IDLE)?;
@@ -222,6 +238,14 @@ fn two_labs_run_at_the_same_time(scene: &Scene) -> Result<()> {
     ensure!(listed.iter().filter(|lab| lab.running).count() == 2, "{listed:?}");
     scene.labs.down("one")?;
     ensure!(!is_dead(machine_pid(&scene.status("two")?)?));
+    Ok(())
+}
+
+fn a_lab_that_nobody_made_does_not_exist(scene: &Scene) -> Result<()> {
+    ensure!(scene.labs.list()?.is_empty());
+    ensure!(matches!(scene.labs.open("one"), Err(Error::NoSuchLab(_))));
+    ensure!(matches!(scene.labs.down("one"), Err(Error::NoSuchLab(_))));
+    ensure!(launch(&scene.labs, "one").is_err());
     Ok(())
 }
 

@@ -39,6 +39,8 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 pub fn supervise(dir: &Path) -> Result<()> {
     let dir = LabDir::at(dir);
     let _lock = dir.lock()?;
+    // Whoever started this may have blocked signals for itself, and the machines would inherit that, too.
+    nix::sys::signal::SigSet::empty().thread_set_mask().doing(|| "unblocking signals".to_owned())?;
     // Not the terminal's business any more; an error means that this process leads a session already.
     let _ = rustix::process::setsid();
     nix::sys::prctl::set_child_subreaper(true).doing(|| "adopting orphans".to_owned())?;

@@ -73,7 +73,6 @@ fn assignment(text: &str) -> Result<(String, PathBuf), String> {
 /// # Errors
 /// Something is missing, or the cluster does not come up; its consoles are kept then.
 pub fn run(args: Args, context: &Context) -> Result<()> {
-    let interrupt = Interrupt::listen()?;
     let images = std::path::absolute(&args.images)
         .with_context(|| format!("finding the directory {}", args.images.display()))?;
     let text = description(args.cluster.as_deref())?;
@@ -130,6 +129,7 @@ pub fn run(args: Args, context: &Context) -> Result<()> {
     };
     note.write(&dir)?;
 
+    let interrupt = Interrupt::listen()?;
     let power_on = Instant::now();
     let tether = labs.launch(&name, supervisor(context)?)?;
     write_kubeconfig(&labs, &name, &dir, &note)?;
