@@ -29,6 +29,8 @@ pub const ETCD_DATA: &str = "/var/lib/etcd";
 
 /// The accepted config's payload.
 pub const MACHINE: &str = "/run/slipway/machine.toml";
+/// Exists once the cluster's controllers have been seen to run.
+pub const CONTROLLERS_RUN: &str = "/run/slipway/controllers-run";
 /// Files that /etc points to.
 pub const ETC: &str = "/run/slipway/etc";
 /// SNTP servers, the config's or the lease's, one per line.

@@ -19,8 +19,17 @@ const REMINDER: Duration = Duration::from_secs(15);
 pub fn wait(question: &Question) {
     let begun = Instant::now();
     let mut reminded = begun;
+    let mut to_read = match question {
+        Question::Https { tls, .. } => tls.read_meanwhile.as_slice(),
+        _ => &[],
+    }
+    .iter();
     loop {
         let Err(why) = attempt::ask(question) else { return };
+        if let Some(path) = to_read.next() {
+            attempt::read(path);
+            continue;
+        }
         let now = Instant::now();
         if now.duration_since(reminded) >= REMINDER {
             reminded = now;

@@ -36,6 +36,8 @@ pub struct TlsFiles {
     pub token: Option<PathBuf>,
     /// The name that the certificate must bear, if not the URL's host.
     pub name: Option<String>,
+    /// Files to bring into memory while waiting.
+    pub read_meanwhile: Vec<PathBuf>,
 }
 
 /// An URL taken apart.
@@ -72,7 +74,8 @@ pub enum Unclear {
 }
 
 impl Question {
-    /// Reads `KIND TARGET… [--ca FILE] [--cert FILE --key FILE] [--token FILE] [--host NAME]`.
+    /// Reads `KIND TARGET… [--ca FILE] [--cert FILE --key FILE] [--token FILE] [--host NAME]
+    /// [--read-meanwhile FILE]…`.
     ///
     /// # Errors
     /// [`Unclear`].
@@ -139,6 +142,7 @@ fn tls_options(arguments: &[String]) -> Result<(Vec<String>, TlsFiles), Unclear>
             "--key" => key = Some(PathBuf::from(value)),
             "--token" => tls.token = Some(value.into()),
             "--host" => tls.name = Some(value.clone()),
+            "--read-meanwhile" => tls.read_meanwhile.push(value.into()),
             _ => return Err(Unclear::Option(argument.clone())),
         }
     }

@@ -9,8 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData,
+    SanType,
 };
 
 use super::{Facts, PkiError};
@@ -141,6 +142,22 @@ impl Authority {
     /// # Errors
     /// [`PkiError`] when a name cannot be written down, or the authority has expired.
     pub fn issue(&self, leaf: &Leaf, validity: Validity) -> Result<Minted, PkiError> {
+        let key = new_key()?;
+        Ok(Minted { certificate: self.certify(leaf, validity, &key)?, key: key.serialize_pem() })
+    }
+
+    /// Issues `leaf` for the key of a PEM signing request, whose signature must hold. Nothing
+    /// else of the request counts: what it asks for has been judged, and became the leaf.
+    ///
+    /// # Errors
+    /// [`PkiError`] when the request cannot be read or is not signed by its own key.
+    pub fn issue_for(&self, request: &str, leaf: &Leaf, validity: Validity) -> Result<String, PkiError> {
+        let request = CertificateSigningRequestParams::from_pem(request)
+            .map_err(|error| PkiError::Read { what: "a certificate request", why: error.to_string() })?;
+        self.certify(leaf, validity, &request.public_key)
+    }
+
+    fn certify(&self, leaf: &Leaf, validity: Validity, key: &impl PublicKeyData) -> Result<String, PkiError> {
         let making = |source| PkiError::Make { doing: "issuing a certificate", source };
         let mut params =
             parameters(&leaf.common_name, leaf.organization.as_deref(), validity.within(&self.facts)?);
@@ -157,9 +174,7 @@ impl Authority {
             params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into().map_err(making)?));
         }
         params.subject_alt_names.extend(leaf.addresses.iter().map(|address| SanType::IpAddress(*address)));
-        let key = new_key()?;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(making)?;
-        Ok(Minted { certificate: certificate.pem(), key: key.serialize_pem() })
+        Ok(params.signed_by(key, &self.issuer).map_err(making)?.pem())
     }
 
     /// Whether `certificate` was signed with this authority's key, by its key identifier.
@@ -259,6 +274,35 @@ mod tests {
         let broken = minted.key.replacen(body, &body[4..], 1);
         let error = Authority::from_pem(&minted.certificate, &broken).unwrap_err();
         assert!(!format!("{error:?} {error}").contains(body));
+    }
+
+    #[test]
+    fn a_request_gets_what_was_judged_and_not_what_it_asks_for() {
+        let key = new_key().unwrap();
+        let asked =
+            parameters("system:admin", Some("system:masters"), Validity::starting(now(), YEAR).unwrap());
+        let request = asked.serialize_request(&key).unwrap().pem().unwrap();
+        let ca = authority(YEAR);
+        let validity = Validity::starting(now(), Duration::from_secs(3600)).unwrap();
+        let facts = Facts::from_pem(&ca.issue_for(&request, &leaf(), validity).unwrap()).unwrap();
+        assert_eq!(facts.common_name, "kube-apiserver");
+        assert!(ca.issued(&facts));
+        assert_eq!(facts.public_key, key.subject_public_key_info());
+        assert!(!facts.is_authority);
+    }
+
+    #[test]
+    fn a_request_that_its_own_key_did_not_sign_gets_nothing() {
+        let asked = parameters("x", None, Validity::starting(now(), YEAR).unwrap());
+        let request = asked.serialize_request(&new_key().unwrap()).unwrap();
+        let mut der = request.der().to_vec();
+        *der.last_mut().unwrap() ^= 1;
+        let pem = format!(
+            "-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der)
+        );
+        let validity = Validity::starting(now(), YEAR).unwrap();
+        assert!(matches!(authority(YEAR).issue_for(&pem, &leaf(), validity), Err(PkiError::Read { .. })));
     }
 
     #[test]

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
@@ -127,9 +127,25 @@ impl Api {
         self.ask(Method::PATCH, path, Some(body), "application/json").await.map(drop)
     }
 
-    /// Replaces an object.
-    pub(super) async fn put(&mut self, path: &str, object: &Value) -> Result<(), ApiError> {
-        self.ask(Method::PUT, path, Some(("application/json", object)), "application/json").await.map(drop)
+    /// Replaces an object; gives back what became of it.
+    pub(super) async fn put(&mut self, path: &str, object: &Value) -> Result<Value, ApiError> {
+        self.ask(Method::PUT, path, Some(("application/json", object)), "application/json").await
+    }
+
+    /// Turns the connection into a bell that rings whenever something changes in a collection.
+    pub(super) async fn bell(mut self, collection: &str) -> Result<Bell, ApiError> {
+        let path = format!("{collection}?watch=true");
+        let request = format!("GET {path}");
+        let asking = self.send(Method::GET, &path, None, "application/json", &request);
+        let answer = timeout(ANSWER_WITHIN, asking).await.map_err(|_| ApiError::Late(request.clone()))??;
+        if !answer.status().is_success() {
+            return Err(ApiError::Refused {
+                request,
+                status: answer.status(),
+                message: "no watch".to_owned(),
+            });
+        }
+        Ok(Bell { body: Some(answer.into_body()), _sender: self.sender })
     }
 
     async fn ask(
@@ -154,21 +170,8 @@ impl Api {
         accept: &str,
         request: &str,
     ) -> Result<Value, ApiError> {
-        let broken = |source| ApiError::Http { request: request.to_owned(), source };
         let unreadable = |why: String| ApiError::Answer { request: request.to_owned(), why };
-        let mut builder = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, SERVER.to_string())
-            .header(ACCEPT, accept);
-        let mut bytes = Bytes::new();
-        if let Some((kind, value)) = body {
-            builder = builder.header(CONTENT_TYPE, kind);
-            bytes = Bytes::from(value.to_string());
-        }
-        let message = builder.body(Full::new(bytes)).map_err(|error| unreadable(error.to_string()))?;
-        self.sender.ready().await.map_err(broken)?;
-        let answer = self.sender.send_request(message).await.map_err(broken)?;
+        let answer = self.send(method, path, body, accept, request).await?;
         let status = answer.status();
         let bytes = Limited::new(answer.into_body(), ANSWER_MAX)
             .collect()
@@ -179,6 +182,52 @@ impl Api {
             return serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()));
         }
         Err(ApiError::Refused { request: request.to_owned(), status, message: message_of(&bytes) })
+    }
+
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, &Value)>,
+        accept: &str,
+        request: &str,
+    ) -> Result<Response<Incoming>, ApiError> {
+        let broken = |source| ApiError::Http { request: request.to_owned(), source };
+        let mut builder = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, SERVER.to_string())
+            .header(ACCEPT, accept);
+        let mut bytes = Bytes::new();
+        if let Some((kind, value)) = body {
+            builder = builder.header(CONTENT_TYPE, kind);
+            bytes = Bytes::from(value.to_string());
+        }
+        let message = builder
+            .body(Full::new(bytes))
+            .map_err(|error| ApiError::Answer { request: request.to_owned(), why: error.to_string() })?;
+        self.sender.ready().await.map_err(broken)?;
+        self.sender.send_request(message).await.map_err(broken)
+    }
+}
+
+/// A watch of which only the ringing counts: whoever hears it looks for himself.
+#[derive(Debug)]
+pub(super) struct Bell {
+    body: Option<Incoming>,
+    // Dropping it would end the connection.
+    _sender: SendRequest<Full<Bytes>>,
+}
+
+impl Bell {
+    /// Comes back when something has changed. A bell that has broken never rings again; the
+    /// listener looks from time to time anyway.
+    pub(super) async fn ring(&mut self) {
+        let Some(body) = &mut self.body else { return std::future::pending().await };
+        if !matches!(body.frame().await, Some(Ok(_))) {
+            self.body = None;
+            std::future::pending().await
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The cluster agent: what a new cluster needs before the first person arrives.
 //!
 //! It runs on control planes. `objects` says what must exist in the API, `approval` which
-//! kubelets get a serving certificate, `labels` how nodes are marked; these are pure.
+//! nodes get which certificates, `labels` how nodes are marked; these are pure.
 //! `client` speaks HTTP, `task` does it all again and again, since every step is one that
 //! changes nothing when it is done already.
 

@@ -10,13 +10,15 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
+use hyper::StatusCode;
 use jiff::Timestamp;
 use machine_config::MachineConfig;
 use machine_config::machine::{ControlPlaneConfig, RoleConfig};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
+use trust::pki::{Authority, PkiError, Validity};
 
-use super::approval::{SIGNER, Verdict, judge};
+use super::approval::{Grant, Verdict, issued, judge};
 use super::client::{Api, ApiError};
 use super::labels::missing;
 use super::objects;
@@ -31,16 +33,14 @@ const SESSION: Duration = Duration::from_secs(600);
 const AGAIN_IN: Duration = Duration::from_millis(500);
 /// How long the API may fail before somebody is told: it has just started, or is restarting.
 const QUIET: Duration = Duration::from_secs(30);
-/// The pause between looks at requests while nodes are joining …
-const BUSY: Duration = Duration::from_secs(1);
-/// … and when none has asked for a while.
-const IDLE: Duration = Duration::from_secs(5);
-/// How long after the last request that is.
-const BUSY_FOR: Duration = Duration::from_secs(180);
+/// How often nodes' labels and whatever rang no bell are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The same until the controllers run.
+const LOOK_AT_FIRST: Duration = Duration::from_millis(500);
 /// How many objections are remembered, so that each is told once.
 const TOLD_MAX: usize = 1000;
 
-/// Requests of kubelets for serving certificates.
+/// Requests for certificates.
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 
 /// Why there is nothing to do.
@@ -52,6 +52,9 @@ pub enum ClusterAgentError {
     /// Another role's config.
     #[error("the cluster agent is for control planes, this machine's role is {0}")]
     Role(machine_config::Role),
+    /// The config's authority is not usable.
+    #[error("taking up the Kubernetes authority: {0}")]
+    Authority(PkiError),
     /// No runtime.
     #[error("starting the runtime: {0}")]
     Runtime(io::Error),
@@ -70,7 +73,11 @@ pub fn run() -> Result<(), ClusterAgentError> {
         .enable_all()
         .build()
         .map_err(ClusterAgentError::Runtime)?;
-    let mut agent = Agent { config, plane, notifier: Notifier::from_environment(), told: BTreeSet::new() };
+    let ca = &plane.kubernetes_ca;
+    let authority = Authority::from_pem(ca.certificate.as_pem(), ca.key.as_pem())
+        .map_err(ClusterAgentError::Authority)?;
+    let notifier = Notifier::from_environment();
+    let mut agent = Agent { config, plane, authority, notifier, told: BTreeSet::new(), is_open: false };
     runtime.block_on(agent.serve());
     Ok(())
 }
@@ -78,8 +85,10 @@ pub fn run() -> Result<(), ClusterAgentError> {
 struct Agent {
     config: MachineConfig,
     plane: ControlPlaneConfig,
+    authority: Authority,
     notifier: Notifier,
     told: BTreeSet<String>,
+    is_open: bool,
 }
 
 impl Agent {
@@ -109,48 +118,90 @@ impl Agent {
         tracing::info!(objects = objects.len(), took_ms = begun.elapsed().as_millis(), "applied");
         self.notifier.ready();
         self.notifier.solved("the cluster's objects are applied");
-        let (mut last_request, mut last_labels) = (begun, None);
+        let mut bell = Api::connect().await?.bell(REQUESTS).await?;
+        let mut last_look = None;
         while begun.elapsed() < SESSION {
-            if self.approve(&mut api).await? {
-                last_request = Instant::now();
-            }
-            if last_labels.is_none_or(|at: Instant| at.elapsed() >= IDLE) {
+            self.grant(&mut api).await?;
+            if last_look.is_none_or(|at: Instant| at.elapsed() >= LOOK_EVERY) {
                 self.label(&mut api).await?;
-                last_labels = Some(Instant::now());
+                self.open_to_own_node(&mut api).await?;
+                last_look = Some(Instant::now());
             }
             *last_good = Instant::now();
-            sleep(if last_request.elapsed() < BUSY_FOR { BUSY } else { IDLE }).await;
+            let pause = if self.is_open { LOOK_EVERY } else { LOOK_AT_FIRST };
+            tokio::select! {
+                () = bell.ring() => {}
+                () = sleep(pause) => last_look = None,
+            }
         }
         Ok(())
     }
 
-    /// Looks at all open requests once; `true` when there was one to decide.
-    async fn approve(&mut self, api: &mut Api) -> Result<bool, ApiError> {
-        let list = api
-            .get(&format!("{REQUESTS}?fieldSelector=spec.signerName%3D{}", SIGNER.replace('/', "%2F")))
-            .await?;
-        let mut any = false;
+    /// Looks at all open requests once.
+    async fn grant(&mut self, api: &mut Api) -> Result<(), ApiError> {
+        let list = api.get(REQUESTS).await?;
         for csr in list.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
             let name = csr.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
             match judge(&self.config.cluster, csr) {
                 Verdict::Settled => {}
-                Verdict::Approve { approved, machine } => {
-                    any = true;
-                    api.put(&format!("{REQUESTS}/{name}/approval"), &approved).await?;
-                    tracing::info!(machine, request = name, "serving certificate approved");
-                }
+                Verdict::Grant(grant) => self.issue(api, name, &grant).await?,
                 Verdict::Leave(objection) => {
                     if self.told.len() >= TOLD_MAX {
                         self.told.clear();
                     }
                     if self.told.insert(name.to_owned()) {
-                        self.notifier
-                            .problem(&format!("certificate request {name} is left pending: {objection}"));
+                        let problem = format!("certificate request {name} is left pending: {objection}");
+                        self.notifier.problem(&problem);
                     }
                 }
             }
         }
-        Ok(any)
+        Ok(())
+    }
+
+    /// Approves and signs at once: the controller manager would sign too, but it needs a while
+    /// to start, and no node can join before.
+    async fn issue(&self, api: &mut Api, name: &str, grant: &Grant) -> Result<(), ApiError> {
+        let approved = match api.put(&format!("{REQUESTS}/{name}/approval"), &grant.approved).await {
+            // Another control plane was quicker.
+            Err(ApiError::Refused { status: StatusCode::CONFLICT, .. }) => return Ok(()),
+            outcome => outcome?,
+        };
+        let validity = Validity::starting(Timestamp::now(), grant.lifetime);
+        let signed =
+            validity.and_then(|validity| self.authority.issue_for(&grant.request, &grant.leaf, validity));
+        let certificate = match signed {
+            Ok(certificate) => certificate,
+            // Approved it is; the controller manager signs whatever kind of key this is.
+            Err(error) => {
+                tracing::warn!(request = name, %error, "left to the controller manager to sign");
+                return Ok(());
+            }
+        };
+        match api.put(&format!("{REQUESTS}/{name}/status"), &issued(&approved, &certificate)).await {
+            Err(ApiError::Refused { status: StatusCode::CONFLICT, .. }) => {}
+            outcome => drop(outcome?),
+        }
+        tracing::info!(node = grant.leaf.common_name, usage = ?grant.leaf.usage, request = name, "certificate issued");
+        Ok(())
+    }
+
+    /// Lets this machine's own kubelet start once the controllers run, which shows in the first
+    /// thing that they make. Until then the machine's CPU is better spent on the API: nothing
+    /// needs the control plane's node yet, everything needs the controllers.
+    async fn open_to_own_node(&mut self, api: &mut Api) -> Result<(), ApiError> {
+        if self.is_open {
+            return Ok(());
+        }
+        match api.get("/api/v1/namespaces/default/serviceaccounts/default").await {
+            Err(ApiError::Refused { status: StatusCode::NOT_FOUND, .. }) => return Ok(()),
+            outcome => drop(outcome?),
+        }
+        match files::replace(Path::new(paths::CONTROLLERS_RUN), b"yes\n", 0o644) {
+            Ok(_) => self.is_open = true,
+            Err(error) => self.notifier.problem(&error.to_string()),
+        }
+        Ok(())
     }
 
     async fn label(&mut self, api: &mut Api) -> Result<(), ApiError> {

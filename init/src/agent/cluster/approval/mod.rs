@@ -1,44 +1,85 @@
-//! Which kubelets get a serving certificate.
+//! Which nodes get which certificate.
 //!
-//! Kubernetes approves nodes' client certificates itself, but nobody's serving ones: what
-//! a node may call itself is the administrator's knowledge. Here it is the inventory. A
-//! request is approved only when the requester, the subject, every name and every address
-//! are those of one machine; anything else is left for a person to look at. Pure.
+//! What a node may call itself is the administrator's knowledge, and that is the inventory.
+//! A request is granted only when the requester, the subject, every name and every address
+//! are those of one machine that runs pods; anything else is left for a person to look at.
+//! Kubernetes' own approver is given no rights: it would let a token take any name. Pure.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use machine_config::Role;
 use machine_config::machine::{Cluster, Machine};
 use serde_json::{Value, json};
-use trust::pki::Request;
+use trust::pki::{Leaf, Request, Usage};
 
-/// The signer that kubelets ask.
-pub(super) const SIGNER: &str = "kubernetes.io/kubelet-serving";
-/// What a serving certificate may be used for; RSA keys need the last one.
-const USAGES: [&str; 3] = ["digital signature", "server auth", "key encipherment"];
+/// How long a node's certificate lives. A node that is off for longer needs a new token.
+const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The group of nodes, and the organization of their certificates.
+const NODES: &str = "system:nodes";
+/// The group of those who present a bootstrap token.
+const NEW_NODES: &str = "system:bootstrappers:nodes";
+
+/// What a certificate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The kubelet's identity.
+    Client,
+    /// What the kubelet shows to the API server.
+    Serving,
+}
+
+impl Kind {
+    /// Both.
+    pub(super) const ALL: [Kind; 2] = [Kind::Client, Kind::Serving];
+
+    /// The signer that kubelets ask.
+    pub(super) fn signer(self) -> &'static str {
+        match self {
+            Kind::Client => "kubernetes.io/kube-apiserver-client-kubelet",
+            Kind::Serving => "kubernetes.io/kubelet-serving",
+        }
+    }
+
+    /// What such a certificate may be used for; RSA keys need the last one.
+    fn usages(self) -> [&'static str; 3] {
+        match self {
+            Kind::Client => ["client auth", "digital signature", "key encipherment"],
+            Kind::Serving => ["server auth", "digital signature", "key encipherment"],
+        }
+    }
+}
 
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Verdict {
     /// Nothing to decide: decided already, or another signer's.
     Settled,
-    /// Approve it.
-    Approve {
-        /// The object with the approval in it.
-        approved: Value,
-        /// The machine.
-        machine: String,
-    },
+    /// Grant it.
+    Grant(Box<Grant>),
     /// Leave it, and say why.
     Leave(Objection),
 }
 
-/// Why a request is not approved.
+/// A request that is granted.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Grant {
+    /// The object with the approval in it.
+    pub approved: Value,
+    /// The request, PEM.
+    pub request: String,
+    /// What the certificate says.
+    pub leaf: Leaf,
+    /// How long it lives.
+    pub lifetime: Duration,
+}
+
+/// Why a request is not granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Objection {
-    /// Not a kubelet's user name, or not in the nodes' group.
+    /// Neither a node nor somebody with a token, or not in their group.
     #[error("{0:?} is not a node")]
     NotANode(String),
     /// A node that the inventory does not know.
@@ -47,7 +88,7 @@ pub(super) enum Objection {
     /// The request cannot be read.
     #[error("its request cannot be read: {0}")]
     Unreadable(String),
-    /// CN or O are not the requester's.
+    /// CN or O are not a node's, or not the requester's.
     #[error("its subject is CN={common_names:?} O={organizations:?}, not the requester's own")]
     Subject {
         /// Every CN.
@@ -55,14 +96,14 @@ pub(super) enum Objection {
         /// Every O.
         organizations: Vec<String>,
     },
-    /// A usage that a server does not need.
+    /// A usage that is not needed.
     #[error("it asks for the usages {0:?}")]
     Usages(Vec<String>),
-    /// No name at all.
+    /// A serving certificate without any name.
     #[error("it names neither an address nor a host")]
     Nameless,
-    /// Mail addresses, URIs and the like.
-    #[error("it asks for names that are neither addresses nor hosts")]
+    /// Mail addresses, URIs and the like, or any name in a client's certificate.
+    #[error("it asks for names that it has no use for")]
     OddNames,
     /// Somebody else's name.
     #[error("it asks for the name {0:?}, which is another's")]
@@ -74,11 +115,15 @@ pub(super) enum Objection {
 
 /// Decides about a CertificateSigningRequest object.
 pub(super) fn judge(cluster: &Cluster, csr: &Value) -> Verdict {
-    if csr.pointer("/spec/signerName").and_then(Value::as_str) != Some(SIGNER) || is_decided(csr) {
+    let signer = text(csr, "/spec/signerName");
+    let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.signer() == signer) else {
+        return Verdict::Settled;
+    };
+    if is_decided(csr) {
         return Verdict::Settled;
     }
-    match machine_that_asks(cluster, csr) {
-        Ok(machine) => Verdict::Approve { approved: approved(csr), machine: machine.name.to_string() },
+    match grant(cluster, csr, kind) {
+        Ok(grant) => Verdict::Grant(Box::new(grant)),
         Err(objection) => Verdict::Leave(objection),
     }
 }
@@ -89,12 +134,13 @@ fn is_decided(csr: &Value) -> bool {
         || csr.pointer("/status/certificate").is_some_and(|certificate| !certificate.is_null())
 }
 
-fn machine_that_asks<'a>(cluster: &'a Cluster, csr: &Value) -> Result<&'a Machine, Objection> {
-    let user = text(csr, "/spec/username");
-    let name = user.strip_prefix("system:node:").ok_or_else(|| Objection::NotANode(user.clone()))?;
-    if !texts(csr, "/spec/groups").iter().any(|group| group == "system:nodes") {
-        return Err(Objection::NotANode(user.clone()));
-    }
+fn grant(cluster: &Cluster, csr: &Value, kind: Kind) -> Result<Grant, Objection> {
+    check_usages(&texts(csr, "/spec/usages"), kind)?;
+    let unreadable = |why: String| Objection::Unreadable(why);
+    let pem = STANDARD.decode(text(csr, "/spec/request")).map_err(|error| unreadable(error.to_string()))?;
+    let request = Request::from_pem(&pem).map_err(|error| unreadable(error.to_string()))?;
+    let name = node_of(&request)?;
+    check_requester(&text(csr, "/spec/username"), &texts(csr, "/spec/groups"), &request, kind)?;
     let machine = cluster
         .machines
         .iter()
@@ -102,42 +148,78 @@ fn machine_that_asks<'a>(cluster: &'a Cluster, csr: &Value) -> Result<&'a Machin
             machine.name.as_str() == name && matches!(machine.role, Role::ControlPlane | Role::Worker)
         })
         .ok_or_else(|| Objection::Stranger(name.to_owned()))?;
-    check_usages(&texts(csr, "/spec/usages"))?;
-    let pem = STANDARD
-        .decode(text(csr, "/spec/request"))
-        .map_err(|error| Objection::Unreadable(error.to_string()))?;
-    let request = Request::from_pem(&pem).map_err(|error| Objection::Unreadable(error.to_string()))?;
-    check_request(&request, &user, machine)?;
-    Ok(machine)
+    check_names(&request, machine, kind)?;
+    let asked = csr.pointer("/spec/expirationSeconds").and_then(Value::as_u64).map(Duration::from_secs);
+    Ok(Grant {
+        approved: approved(csr),
+        request: String::from_utf8(pem).map_err(|error| unreadable(error.to_string()))?,
+        leaf: Leaf {
+            common_name: format!("system:node:{}", machine.name),
+            organization: Some(NODES.to_owned()),
+            dns_names: request.dns_names,
+            addresses: request.addresses,
+            usage: match kind {
+                Kind::Client => Usage::Client,
+                Kind::Serving => Usage::Server,
+            },
+        },
+        lifetime: asked.map_or(LIFETIME, |asked| asked.min(LIFETIME)),
+    })
 }
 
-fn check_usages(usages: &[String]) -> Result<(), Objection> {
-    let only_known = usages.iter().all(|usage| USAGES.contains(&usage.as_str()));
-    let serves = usages.iter().any(|usage| usage == "server auth");
+fn check_usages(usages: &[String], kind: Kind) -> Result<(), Objection> {
+    let known = kind.usages();
+    let only_known = usages.iter().all(|usage| known.contains(&usage.as_str()));
+    let serves = usages.iter().any(|usage| *usage == known[0]);
     if only_known && serves { Ok(()) } else { Err(Objection::Usages(usages.to_vec())) }
 }
 
-fn check_request(request: &Request, user: &str, machine: &Machine) -> Result<(), Objection> {
-    if request.common_names != [user] || request.organizations != ["system:nodes"] {
+/// The machine that the request is about.
+fn node_of(request: &Request) -> Result<&str, Objection> {
+    let subject = || Objection::Subject {
+        common_names: request.common_names.clone(),
+        organizations: request.organizations.clone(),
+    };
+    match (request.common_names.as_slice(), request.organizations.as_slice()) {
+        ([name], [group]) if group == NODES => name.strip_prefix("system:node:").ok_or_else(subject),
+        _ => Err(subject()),
+    }
+}
+
+/// A node speaks for itself; a token for any machine, but only to get its first identity.
+fn check_requester(user: &str, groups: &[String], request: &Request, kind: Kind) -> Result<(), Objection> {
+    let is_in = |group: &str| groups.iter().any(|own| own == group);
+    if kind == Kind::Client && user.starts_with("system:bootstrap:") && is_in(NEW_NODES) {
+        return Ok(());
+    }
+    if !user.starts_with("system:node:") || !is_in(NODES) {
+        return Err(Objection::NotANode(user.to_owned()));
+    }
+    if request.common_names != [user] {
         return Err(Objection::Subject {
             common_names: request.common_names.clone(),
             organizations: request.organizations.clone(),
         });
     }
-    if request.other_names > 0 {
+    Ok(())
+}
+
+fn check_names(request: &Request, machine: &Machine, kind: Kind) -> Result<(), Objection> {
+    let nameless = request.dns_names.is_empty() && request.addresses.is_empty();
+    if request.other_names > 0 || (kind == Kind::Client && !nameless) {
         return Err(Objection::OddNames);
     }
-    if request.dns_names.is_empty() && request.addresses.is_empty() {
+    if kind == Kind::Serving && nameless {
         return Err(Objection::Nameless);
     }
     if let Some(foreign) = request.dns_names.iter().find(|name| *name != machine.name.as_str()) {
         return Err(Objection::ForeignName(foreign.clone()));
     }
-    if let Some(foreign) = request.addresses.iter().find(|address| **address != IpAddr::from(machine.address))
-    {
-        return Err(Objection::ForeignAddress(*foreign));
+    let own = IpAddr::from(machine.address);
+    match request.addresses.iter().find(|address| **address != own) {
+        Some(foreign) => Err(Objection::ForeignAddress(*foreign)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn approved(csr: &Value) -> Value {
@@ -153,6 +235,15 @@ fn approved(csr: &Value) -> Value {
             "message": "requester, names and addresses are those of one machine of the cluster",
         });
         object.insert("status".to_owned(), json!({ "conditions": [condition] }));
+    }
+    csr
+}
+
+/// The approved object as the API gave it back, with the certificate in it.
+pub(super) fn issued(approved: &Value, certificate: &str) -> Value {
+    let mut csr = approved.clone();
+    if let Some(status) = csr.get_mut("status").and_then(Value::as_object_mut) {
+        status.insert("certificate".to_owned(), json!(STANDARD.encode(certificate)));
     }
     csr
 }

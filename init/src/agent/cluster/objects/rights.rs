@@ -22,29 +22,16 @@ const NEW_NODES: Subject = Subject::Group("system:bootstrappers:nodes");
 /// Nodes with a certificate.
 const NODES: Subject = Subject::Group("system:nodes");
 
-/// What lets a new node in: these before the token that makes use of them.
+/// What lets a new node in: this before the token that makes use of it. It may ask for a
+/// certificate and no more; whether it gets one is `approval`'s decision, so Kubernetes'
+/// own approver is given no right to say yes.
 pub(super) fn of_new_nodes() -> Vec<Object> {
-    vec![
-        // A new node may ask for a certificate …
-        binding("slipway:node-bootstrapper", "system:node-bootstrapper", &NEW_NODES),
-        // … which the controller manager then approves by itself.
-        binding(
-            "slipway:node-client-approval",
-            "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
-            &NEW_NODES,
-        ),
-    ]
+    vec![binding("slipway:node-bootstrapper", "system:node-bootstrapper", &NEW_NODES)]
 }
 
 /// The rights of nodes that are in, and of people.
 pub(super) fn of_everybody_else() -> Vec<Object> {
     vec![
-        // A node's renewed certificate is approved like its first one.
-        binding(
-            "slipway:node-renewal",
-            "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
-            &NODES,
-        ),
         // `kubectl logs` and `exec` go through the API server to the kubelet.
         binding(
             "slipway:kubelet-client",
@@ -117,10 +104,15 @@ mod tests {
             .filter(|object| object.body.to_string().contains("system:bootstrappers"))
             .map(|object| object.body["roleRef"]["name"].as_str().unwrap().to_owned())
             .collect();
-        assert_eq!(
-            given,
-            ["system:node-bootstrapper", "system:certificates.k8s.io:certificatesigningrequests:nodeclient"]
-        );
+        assert_eq!(given, ["system:node-bootstrapper"]);
+    }
+
+    #[test]
+    fn nobody_but_our_approver_says_yes_to_a_certificate() {
+        for object in of_new_nodes().into_iter().chain(of_everybody_else()) {
+            let role = object.body["roleRef"]["name"].as_str().unwrap_or_default().to_owned();
+            assert!(!role.starts_with("system:certificates.k8s.io:certificatesigningrequests:"), "{role}");
+        }
     }
 
     #[test]

@@ -18,8 +18,8 @@ use crate::agent::pki::leaf::{Issuer, ORDINARY, POWERFUL, Wish};
 
 /// This machine's API server.
 const LOCAL_API: &str = "https://127.0.0.1:6443";
-/// How long a node's certificate lives. A node that is off for longer needs a new token.
-const NODE_CERTIFICATE_HOURS: u32 = 30 * 24;
+/// How long what the controller manager signs lives; nodes get theirs from the cluster agent.
+const SIGNED_HOURS: u32 = 30 * 24;
 
 pub(super) fn render(config: &MachineConfig, plane: &ControlPlaneConfig, out: &mut Rendered) {
     out.authorities.insert(Issuer::Kubernetes, plane.kubernetes_ca.clone());
@@ -239,7 +239,7 @@ fn controller_manager(config: &MachineConfig) -> Vec<String> {
         format!("--cluster-name={}", config.header.cluster),
         format!("--cluster-signing-cert-file={}", pki("kubernetes-ca.crt")),
         format!("--cluster-signing-key-file={}", pki("kubernetes-ca.key")),
-        format!("--cluster-signing-duration={NODE_CERTIFICATE_HOURS}h"),
+        format!("--cluster-signing-duration={SIGNED_HOURS}h"),
         "--controllers=*,tokencleaner".to_owned(),
         "--allocate-node-cidrs=true".to_owned(),
         format!("--cluster-cidr={}", cluster.pod_subnet.trunc()),

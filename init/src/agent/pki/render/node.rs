@@ -86,18 +86,27 @@ fn own_credentials() -> Credentials {
     Credentials::Certificate { certificate: pair.clone(), key: pair }
 }
 
-/// Waits for the moment at which the kubelet's first request succeeds. Without a
-/// certificate that is when the API knows the token and what it allows, which the cluster
-/// agent of a control plane sees to; a kubelet that comes earlier dies and tries again.
+/// Waits for the moment at which the kubelet's first request succeeds; one that comes
+/// earlier tries again after pauses that double, and loses seconds by it.
+///
+/// A control plane waits for its own cluster agent's word. A worker without a certificate
+/// waits until the API knows its token and what it allows. Meanwhile the programs that come
+/// next are read: their pages are then there when every millisecond counts.
 fn wait_api(node: &Node<'_>, identity: NodeIdentity) -> Vec<String> {
     let ca = pki("kubernetes-ca.crt");
-    let path = match identity {
-        NodeIdentity::Certificate => "/readyz",
-        NodeIdentity::None => "/apis/certificates.k8s.io/v1/certificatesigningrequests?limit=1",
+    let mut args = match (node.takes_pods, identity) {
+        (TakesPods::OnlyTolerating, _) => return vec!["file".to_owned(), paths::CONTROLLERS_RUN.to_owned()],
+        (TakesPods::All, NodeIdentity::Certificate) => vec![format!("{}/readyz", node.api)],
+        (TakesPods::All, NodeIdentity::None) => vec![
+            format!("{}/apis/certificates.k8s.io/v1/certificatesigningrequests?limit=1", node.api),
+            "--token".to_owned(),
+            pki("bootstrap.token"),
+        ],
     };
-    let mut args = vec!["https".to_owned(), format!("{}{path}", node.api), "--ca".to_owned(), ca];
-    if identity == NodeIdentity::None {
-        args.extend(["--token".to_owned(), pki("bootstrap.token")]);
+    args.insert(0, "https".to_owned());
+    args.extend(["--ca".to_owned(), ca]);
+    for program in ["kubelet", "flanneld"] {
+        args.extend(["--read-meanwhile".to_owned(), format!("/usr/bin/{program}")]);
     }
     args
 }
