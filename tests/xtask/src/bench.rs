@@ -69,9 +69,7 @@ pub fn run(args: &Args) -> Result<()> {
 /// One boot: seconds from power-on to the pod's answer, and the machines' time lines.
 fn boot(driver: Driver) -> Result<(f64, Value)> {
     let lab = format!("bench-{}", driver.as_str());
-    let power_on = Instant::now();
-    loud(&mut slipway(&["lab", "up", &lab, "--driver", driver.as_str()])?)?;
-    let answer = demo::pod_answers(&lab).map(|_| power_on.elapsed().as_secs_f64());
+    let answer = demo::boot(&lab, driver).map(|answer| answer.after.as_secs_f64());
     let timeline = output(&["--json", "lab", "timeline", &lab]);
     loud(&mut slipway(&["lab", "down", &lab])?)?;
     let timeline = serde_json::from_str(&timeline?).context("reading slipway lab timeline")?;

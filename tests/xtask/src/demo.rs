@@ -5,15 +5,14 @@
 //! step can be repeated by hand; the machines are taken down at the end unless kept.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::run::{loud, root, slipway};
 use crate::test::{Driver, build_images};
 
-/// How long the pod may take to answer once the cluster is up, under the slowest driver.
+/// How long the pod may take to answer once the machines are up, under the slowest driver.
 const ANSWER_WITHIN: Duration = Duration::from_secs(300);
 
 /// From the lock file to a pod that answers.
@@ -34,15 +33,13 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     build_images(args.driver)?;
     let lab = format!("demo-{}", args.driver.as_str());
-    let power_on = Instant::now();
-    loud(&mut slipway(&["lab", "up", &lab, "--driver", args.driver.as_str()])?)?;
-    let outcome = pod_answers(&lab);
-    let took = power_on.elapsed();
+    let outcome = boot(&lab, args.driver);
     loud(&mut slipway(&["lab", "timeline", &lab])?)?;
     if let Ok(answer) = &outcome {
         println!(
-            "the pod answered through its Service, {:.1} s after power-on: {answer}",
-            took.as_secs_f64()
+            "the pod answered through its Service, {:.1} s after power-on: {}",
+            answer.after.as_secs_f64(),
+            answer.said
         );
     }
     if args.keep {
@@ -53,41 +50,60 @@ pub fn run(args: &Args) -> Result<()> {
     outcome.map(|_| ())
 }
 
-/// Starts the echo pod and asks it by its Service's DNS name, from inside a pod.
+/// A pod's first answer.
+pub struct Answer {
+    /// What it said.
+    pub said: String,
+    /// How long after power-on.
+    pub after: Duration,
+}
+
+/// Boots the four machines, and asks for a pod as soon as somebody listens.
 ///
 /// # Errors
-/// It does not answer.
-pub fn pod_answers(lab: &str) -> Result<String> {
-    let manifest = manifest();
-    loud(&mut slipway(&["lab", "kubectl", lab, "--", "apply", "--filename", &manifest.to_string_lossy()])?)?;
-    let deadline = Instant::now() + ANSWER_WITHIN;
-    loop {
-        let output = slipway(&[
-            "lab",
-            "kubectl",
-            lab,
-            "--",
-            "exec",
-            "deploy/echo",
-            "--",
-            "/http-echo",
-            "get",
-            "http://echo.default.svc.cluster.local/",
-        ])?
-        .stderr(Stdio::piped())
-        .output()
-        .context("asking the pod")?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+/// The machines do not come up, or the pod does not answer.
+pub fn boot(lab: &str, driver: Driver) -> Result<Answer> {
+    let mut up = slipway(&["lab", "up", lab, "--driver", driver.as_str()])?;
+    // Two at once: the table of the machines goes on while the pod is asked for.
+    std::thread::scope(|scope| {
+        let power_on = Instant::now();
+        let up = scope.spawn(move || loud(&mut up));
+        let said = first_answer(lab, || up.is_finished());
+        let after = power_on.elapsed();
+        up.join().map_err(|_| anyhow!("waiting for slipway lab up"))??;
+        Ok(Answer { said: said?, after })
+    })
+}
+
+/// Makes the echo pod and asks it by its Service's DNS name, from inside a pod, until it answers.
+/// Once the machines are up (or have failed to come up), only so much longer.
+fn first_answer(lab: &str, machines_done: impl Fn() -> bool) -> Result<String> {
+    let manifest = manifest().to_string_lossy().into_owned();
+    let apply = ["apply", "--filename", &manifest];
+    let ask = ["exec", "deploy/echo", "--", "/http-echo", "get", "http://echo.default.svc.cluster.local/"];
+    let mut said = String::new();
+    let mut deadline = None;
+    for step in [apply.as_slice(), &ask] {
+        loop {
+            let mut command = slipway(&["lab", "kubectl", lab, "--"])?;
+            let output = command.args(step).output().context("starting slipway lab kubectl")?;
+            if output.status.success() {
+                said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+                break;
+            }
+            if deadline.is_none() && machines_done() {
+                deadline = Some(Instant::now() + ANSWER_WITHIN);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                bail!("the pod did not answer: {}", String::from_utf8_lossy(&output.stderr).trim());
+            }
+            std::thread::sleep(Duration::from_millis(200));
         }
-        if Instant::now() > deadline {
-            bail!("the pod did not answer: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        std::thread::sleep(Duration::from_millis(200));
     }
+    Ok(said)
 }
 
 /// The demo's Deployment and Service.
-pub fn manifest() -> PathBuf {
+fn manifest() -> PathBuf {
     root().join("tests/xtask/demo.yaml")
 }

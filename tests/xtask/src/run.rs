@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
@@ -32,7 +33,11 @@ pub fn cargo(args: &[&str]) -> Command {
 
 /// The real command line, built first if need be.
 pub fn slipway(args: &[&str]) -> Result<Command> {
-    loud(&mut cargo(&["build", "--quiet", "--package", "slipway"]))?;
+    static BUILT: OnceLock<()> = OnceLock::new();
+    if BUILT.get().is_none() {
+        loud(&mut cargo(&["build", "--quiet", "--package", "slipway"]))?;
+        BUILT.get_or_init(|| ());
+    }
     Ok(command(&slipway_path().to_string_lossy(), args))
 }
 

@@ -144,7 +144,7 @@ fn dedup<T: PartialEq + Clone>(list: &mut Vec<T>) {
     });
 }
 
-/// Any one member will do: the API server itself knows all of them.
+/// Any one member will do: the API server itself knows all of them. Meanwhile its program is read.
 fn wait_etcd(config: &MachineConfig) -> Vec<String> {
     let members = config.cluster.of_role(Role::Etcd);
     let mut args = vec!["https".to_owned()];
@@ -156,6 +156,8 @@ fn wait_etcd(config: &MachineConfig) -> Vec<String> {
     ] {
         args.extend([option.to_owned(), pki(file)]);
     }
+    // The largest program there is; etcd takes its time on another machine.
+    args.extend(["--read-meanwhile".to_owned(), "/usr/bin/kube-apiserver".to_owned()]);
     args
 }
 

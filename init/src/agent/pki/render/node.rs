@@ -70,6 +70,7 @@ pub(super) fn render(config: &MachineConfig, node: &Node<'_>, identity: NodeIden
         out.secret_json(kubelet_state("kubeconfig"), &own);
     }
 
+    out.args("wait-turn", &wait_turn(node));
     out.args("wait-api", &wait_api(node, identity));
     out.args("kubelet", &kubelet_flags(config));
     out.args("kube-proxy", &[format!("--config={}", kubernetes("kube-proxy.json"))]);
@@ -86,25 +87,33 @@ fn own_credentials() -> Credentials {
     Credentials::Certificate { certificate: pair.clone(), key: pair }
 }
 
+/// A control plane's own node waits for its cluster agent's word: nothing needs that node
+/// yet, and everything needs the API and the controllers, which start on the same CPU.
+fn wait_turn(node: &Node<'_>) -> [String; 2] {
+    let path = match node.takes_pods {
+        TakesPods::All => paths::MACHINE,
+        TakesPods::OnlyTolerating => paths::CONTROLLERS_RUN,
+    };
+    ["file".to_owned(), path.to_owned()]
+}
+
 /// Waits for the moment at which the kubelet's first request succeeds; one that comes
 /// earlier tries again after pauses that double, and loses seconds by it.
 ///
-/// A control plane waits for its own cluster agent's word. A worker without a certificate
-/// waits until the API knows its token and what it allows. Meanwhile the programs that come
-/// next are read: their pages are then there when every millisecond counts.
+/// A node without a certificate waits until the API knows its token and what it allows.
+/// Meanwhile the programs that come next are read: their pages are then there when every
+/// millisecond counts.
 fn wait_api(node: &Node<'_>, identity: NodeIdentity) -> Vec<String> {
-    let ca = pki("kubernetes-ca.crt");
-    let mut args = match (node.takes_pods, identity) {
-        (TakesPods::OnlyTolerating, _) => return vec!["file".to_owned(), paths::CONTROLLERS_RUN.to_owned()],
-        (TakesPods::All, NodeIdentity::Certificate) => vec![format!("{}/readyz", node.api)],
-        (TakesPods::All, NodeIdentity::None) => vec![
+    let mut args = vec!["https".to_owned()];
+    match identity {
+        NodeIdentity::Certificate => args.push(format!("{}/readyz", node.api)),
+        NodeIdentity::None => args.extend([
             format!("{}/apis/certificates.k8s.io/v1/certificatesigningrequests?limit=1", node.api),
             "--token".to_owned(),
             pki("bootstrap.token"),
-        ],
-    };
-    args.insert(0, "https".to_owned());
-    args.extend(["--ca".to_owned(), ca]);
+        ]),
+    }
+    args.extend(["--ca".to_owned(), pki("kubernetes-ca.crt")]);
     for program in ["kubelet", "flanneld"] {
         args.extend(["--read-meanwhile".to_owned(), format!("/usr/bin/{program}")]);
     }

@@ -180,8 +180,9 @@ fn a_control_planes_node_is_tainted_and_talks_to_its_own_api_server() {
     let out = rendered(Role::ControlPlane);
     assert!(text(&out, "/run/kubernetes/kubelet.json").contains("node-role.kubernetes.io/control-plane"));
     assert!(text(&out, "/run/kubernetes/node.conf").contains("https://127.0.0.1:6443"));
-    assert_eq!(args(&out, "wait-api"), ["file", paths::CONTROLLERS_RUN]);
+    assert_eq!(args(&out, "wait-turn"), ["file", paths::CONTROLLERS_RUN]);
     let worker = rendered(Role::Worker);
+    assert_eq!(args(&worker, "wait-turn"), ["file", paths::MACHINE]);
     assert!(!text(&worker, "/run/kubernetes/kubelet.json").contains("control-plane"));
     assert!(text(&worker, "/run/kubernetes/node.conf").contains("https://10.77.0.10:6443"));
 }
