@@ -17,7 +17,9 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 /// Ends a wait that will never be over; under emulation everything takes a while.
-const PATIENCE: Duration = Duration::from_secs(240);
+fn patience() -> Duration {
+    Duration::from_secs(if cli::driver() == "qemu" { 900 } else { 240 })
+}
 
 /// The services that drills kill, and the machines they run on.
 const KILLED: [(&str, &str); 4] =
@@ -42,9 +44,11 @@ mac = "52:54:00:4d:00:14"
 
 /// The demo cluster's plan with a second worker and a drill for each service of [`KILLED`].
 fn plan() -> String {
+    // When the tests before the drills are through.
+    let (first, step) = if cli::driver() == "qemu" { (900, 60) } else { (90, 10) };
     let mut plan = include_str!("../../builder/src/cluster/demo.toml").to_owned() + SECOND_WORKER;
     for (n, (machine, service)) in KILLED.into_iter().enumerate() {
-        let after = 90 + 10 * n;
+        let after = first + step * n;
         let drill = format!(
             "\n[[machine.drill]]\nservice = \"{service}\"\nsignal = \"kill\"\nafter-seconds = {after}\n"
         );
@@ -58,8 +62,8 @@ fn plan() -> String {
 fn boot() -> Result<Shared> {
     let cluster = Cluster::boot("e2e", &plan())?;
     cluster.apply(include_str!("echo.yaml"))?;
-    let first = cluster.pod_ready("echo", PATIENCE)?;
-    cluster.pod_ready("asker", PATIENCE)?;
+    let first = cluster.pod_ready("echo", patience())?;
+    cluster.pod_ready("asker", patience())?;
     Ok(Shared { cluster, first })
 }
 
@@ -93,7 +97,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn worker_ready(shared: &Shared) -> Result<()> {
-    let node = shared.cluster.node_ready("w1", PATIENCE)?;
+    let node = shared.cluster.node_ready("w1", patience())?;
     let version = node["status"]["nodeInfo"]["kubeletVersion"].as_str().unwrap_or_default();
     ensure!(version.starts_with("v1.36."), "the kubelet is {version:?}");
     // kubectl itself came through the forwarded port to the load balancer; the kubelet's
@@ -131,7 +135,7 @@ fn dns_name(shared: &Shared) -> Result<()> {
 
 /// Has `pod` ask for `url`.
 fn ask(cluster: &Cluster, pod: &str, url: &str) -> Result<String> {
-    wait::until(&format!("{url} answers"), PATIENCE, || {
+    wait::until(&format!("{url} answers"), patience(), || {
         cluster.kubectl(&["exec", pod, "--", "/http-echo", "get", url])
     })
 }
@@ -140,7 +144,7 @@ fn logs_exec_port_forward(shared: &Shared) -> Result<()> {
     let cluster = &shared.cluster;
     let said = cluster.kubectl(&["exec", "echo", "--", "/http-echo", "get", "http://127.0.0.1:8080/"])?;
     ensure!(said.contains("echo"), "exec printed {said:?}");
-    wait::until("the log has the request", PATIENCE, || {
+    wait::until("the log has the request", patience(), || {
         let log = cluster.kubectl(&["logs", "echo"])?;
         // Only what was run inside the pod comes from its own loopback address.
         ensure!(log.contains(" 127.0.0.1:"), "the log is {log:?}");
@@ -171,7 +175,7 @@ fn through_port_forward(forward: &mut std::process::Child) -> Result<String> {
         .and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok())
         .with_context(|| format!("kubectl port-forward printed {line:?}"))?;
     let mut stream = TcpStream::connect(("127.0.0.1", port)).context("connecting to the forwarded port")?;
-    stream.set_read_timeout(Some(PATIENCE)).context("setting a deadline")?;
+    stream.set_read_timeout(Some(patience())).context("setting a deadline")?;
     stream.write_all(b"GET / HTTP/1.0\r\nHost: echo\r\n\r\n").context("asking through the port-forward")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).context("reading the answer through the port-forward")?;
@@ -188,7 +192,7 @@ fn secret_at_rest(shared: &Shared) -> Result<()> {
         .context("reading slipway lab status")?;
     let directory = status["directory"].as_str().context("slipway lab status names no directory")?;
     let disk = std::path::Path::new(directory).join("etcd1/data.img");
-    wait::until("the ConfigMap is on etcd's disk", PATIENCE, || {
+    wait::until("the ConfigMap is on etcd's disk", patience(), || {
         ensure!(contains(&disk, plain)?, "{} does not hold {plain}", disk.display());
         Ok(())
     })?;
@@ -214,11 +218,11 @@ fn killed_services(shared: &Shared) -> Result<()> {
     let cluster = &shared.cluster;
     for (machine, service) in KILLED {
         let subject = format!("service {service}:");
-        cluster.console_line(machine, &[&subject, "killed by signal 9"], 0, PATIENCE)?;
-        cluster.console_line(machine, &[&subject, "ready"], 1, PATIENCE)?;
+        cluster.console_line(machine, &[&subject, "killed by signal 9"], 0, patience())?;
+        cluster.console_line(machine, &[&subject, "ready"], 1, patience())?;
     }
-    cluster.node_ready("w1", PATIENCE)?;
-    let now = cluster.pod_ready("echo", PATIENCE)?;
+    cluster.node_ready("w1", patience())?;
+    let now = cluster.pod_ready("echo", patience())?;
     let container = |pod: &Value| pod["status"]["containerStatuses"][0]["containerID"].clone();
     ensure!(!container(&now).is_null(), "the pod has no container");
     ensure!(
@@ -237,10 +241,10 @@ fn rebooted_worker(shared: &Shared) -> Result<()> {
         let node = node.clone();
         (node["metadata"]["uid"].clone(), node["status"]["nodeInfo"]["machineID"].clone())
     };
-    let before = cluster.node_ready("w1", PATIENCE)?;
+    let before = cluster.node_ready("w1", patience())?;
     let boot = before["status"]["nodeInfo"]["bootID"].clone();
     cli::run(["lab", "machine", "reboot", cluster.lab(), "w1"])?;
-    let after = wait::until("the node is back from another boot", PATIENCE, || {
+    let after = wait::until("the node is back from another boot", patience(), || {
         let node = cluster.node_ready("w1", Duration::from_secs(1))?;
         if node["status"]["nodeInfo"]["bootID"] == boot {
             bail!("it has not rebooted yet");
@@ -250,7 +254,7 @@ fn rebooted_worker(shared: &Shared) -> Result<()> {
     ensure!(identity(&before) == identity(&after), "the node came back as another one");
     let console = cluster.console("w1")?;
     ensure!(console.contains("machine: shutting down"), "the reboot was not an orderly one");
-    wait::until("the pod is back", PATIENCE, || {
+    wait::until("the pod is back", patience(), || {
         let pod = cluster.pod_ready("echo", Duration::from_secs(1))?;
         ensure!(
             pod["status"]["containerStatuses"][0]["restartCount"] == 1,

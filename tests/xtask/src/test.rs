@@ -23,9 +23,9 @@ pub struct Args {
     no_check: bool,
     /// Run only tests on booted machines whose name contains this
     filter: Option<String>,
-    /// What boots the machines
-    #[arg(long, value_enum, default_value_t)]
-    driver: Driver,
+    /// What boots the machines; both drivers without it, under QEMU only what depends on it
+    #[arg(long, value_enum)]
+    driver: Option<Driver>,
 }
 
 /// What boots machines.
@@ -58,14 +58,17 @@ pub fn run(args: &Args) -> Result<()> {
     if !args.no_check {
         tally += check::run()?;
     }
-    build_images(args.driver)?;
-    let mut e2e = cargo(&["test", "--package", "e2e", "--", "--test-threads=1"]);
-    e2e.args(&args.filter).env("SLIPWAY", slipway_path()).env("SLIPWAY_DRIVER", args.driver.as_str());
-    let ok = tee(&mut e2e, |line| {
-        if let Some(counts) = Tally::read(line) {
-            tally += counts;
-        }
-    })?;
+    let mut ok = true;
+    for driver in args.driver.map_or(vec![Driver::Uml, Driver::Qemu], |driver| vec![driver]) {
+        build_images(driver)?;
+        let mut e2e = cargo(&["test", "--package", "e2e", "--", "--test-threads=1"]);
+        e2e.args(&args.filter).env("SLIPWAY", slipway_path()).env("SLIPWAY_DRIVER", driver.as_str());
+        ok &= tee(&mut e2e, |line| {
+            if let Some(counts) = Tally::read(line) {
+                tally += counts;
+            }
+        })?;
+    }
     println!("took {} min", started.elapsed().as_secs().div_ceil(60));
     println!("slipway: {tally}");
     if !ok || tally.failed > 0 {
