@@ -95,12 +95,15 @@ func run(parent context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := waitForPodCIDR(ctx, o.kubeconfig, o.nodeName); err != nil {
-		return err
-	}
+	// The manager takes a second to see the nodes that there are, and needs no subnet for it.
+	subnetKnown := make(chan error, 1)
+	go func() { subnetKnown <- waitForPodCIDR(ctx, o.kubeconfig, o.nodeName) }()
 	manager, err := kube.NewSubnetManager(ctx, "", o.kubeconfig, annotationPrefix, o.netConfig, true)
 	if err != nil {
 		return fmt.Errorf("creating the subnet manager: %w", err)
+	}
+	if err := <-subnetKnown; err != nil {
+		return err
 	}
 	config, err := manager.GetNetworkConfig(ctx)
 	if err != nil {

@@ -24,7 +24,7 @@ func waitForPodCIDR(ctx context.Context, kubeconfig, name string) error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", kubeconfig, err)
 	}
-	tick := time.NewTicker(500 * time.Millisecond)
+	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	for said := ""; ; {
 		why := ""
