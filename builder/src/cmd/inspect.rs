@@ -1,4 +1,8 @@
 //! `slipway inspect`: look into images and disks without root, mounts or loop devices.
+//!
+//! Only the verb's arguments and its choice between text and JSON: telling what a file is and
+//! reading it is [`crate::inspect`]'s. It never writes to what it looks at, so a running
+//! machine's disk may be inspected; what is being written at that moment may look torn.
 
 use std::path::PathBuf;
 

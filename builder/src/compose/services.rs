@@ -1,5 +1,8 @@
-//! The services of a role: gathered, put in order once to see that there is one, and checked
-//! against what is in the image.
+//! A role's services: gathered from profiles, ordered once, checked against the image.
+//!
+//! That there is an order, and that every program exists, is seen at build time and not on a
+//! booting machine. The spec and the graph are `machine_config::service`'s, the same code that
+//! PID 1 uses; starting services is PID 1's alone.
 
 use image_format::manifest::{ImagePath, Kind, Manifest};
 use machine_config::service::{GraphError, Readiness, ServiceSpec, order};

@@ -1,4 +1,8 @@
 //! Composition of small made-up roles: what is in the result, and what is refused.
+//!
+//! The components here are a file or two and come from no build, so nothing needs a tool or
+//! the network; real roles are composed by `slipway build` and its tests. A refusal is judged
+//! by the names that its message must hold, since those are what a profile's author acts upon.
 
 use std::path::Path;
 

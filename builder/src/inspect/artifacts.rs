@@ -1,4 +1,8 @@
 //! A directory of a role's artifacts: that its parts belong together, and how large they are.
+//!
+//! The index must name the root hash and the hash offset that the slot image really has; each
+//! part by itself is `slot`'s and `initramfs`' to check. How the directory comes to be is
+//! `emit::publish`'s, budgets are `size`'s: here they are only shown.
 
 use std::path::Path;
 

@@ -1,4 +1,8 @@
 //! One file of anything that holds files, as a line of `ls` would have it.
+//!
+//! Shared by slots, initramfs archives and disks, so that their listings read alike; each
+//! reader turns its format's inodes into an [`Entry`]. Contents are not shown: a machine's
+//! disk holds secrets.
 
 use std::fmt;
 

@@ -1,4 +1,8 @@
-//! An initramfs: the files in its archive.
+//! An initramfs: the files in its archive, and whether it is compressed.
+//!
+//! The cpio format is `image_format::cpio`'s, what belongs into an initramfs is
+//! `emit::initramfs`' to say. The whole archive is read, so a truncated or damaged one is an
+//! error here and not a machine that stops before its first line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

@@ -1,5 +1,8 @@
-//! A slot image: its superblocks, its root hash, what role it says it is, and whether every block
-//! matches its hash tree.
+//! A slot image: what it says it is, its superblocks, its root hash, its files.
+//!
+//! Every block is read and compared with the hash tree, as the machine's kernel would; so a
+//! report is also a proof that the image is whole. The formats are `image_format`'s, and that
+//! the root hash is the one in the index is for `artifacts` to compare.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Take};

@@ -1,4 +1,8 @@
-//! Made-up artifacts and disks, looked into. Slot images need mkfs.erofs: see `tests/images.rs`.
+//! Made-up artifacts and disks, looked into.
+//!
+//! Disks are made here with mkext4 and gptman, byte by byte and without root. Slot images need
+//! mkfs.erofs and are therefore in `tests/images.rs`. What is none of ours must be named as
+//! such, since `inspect` is also what people try on a file they cannot place.
 
 use std::io::Write as _;
 

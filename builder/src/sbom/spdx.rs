@@ -1,4 +1,8 @@
 //! SPDX 2.3 as JSON: the fields that we write, named as the specification names them.
+//!
+//! Types only; which packages are in a role and where they came from is gathered by `sbom`,
+//! `sbom::go` and `sbom::crates`. There is no reader: nothing of ours believes an SBOM. Fields
+//! are in the order in which they are written, so that two builds give the same bytes.
 
 use serde::Serialize;
 

@@ -1,12 +1,9 @@
 //! The store: everything fetched, unpacked or built, found by digest or key.
 //!
 //! `blob` holds downloads by SHA-256, `download` fills it over HTTP, `entry` makes directories
-//! (trees, builds, images) once per key. Nothing in it is ever half there: a file or
-//! directory appears by rename after its bytes are on disk, so a kill at any moment and two
-//! processes at once leave it sound. What goes in is decided elsewhere.
-//!
-//! Below the root: `blobs/sha256/XX/…`, `partial/…` (unfinished downloads), `damaged/…`,
-//! `trees/KEY`, `built/KEY`, `images/KEY`, `go/mod`, `go/cache`, `cargo`, `locks/…`, `tmp/…`.
+//! (trees, builds, images) once per key. Nothing in it is ever half there: a file or directory
+//! appears by rename after its bytes are on disk, so a kill at any moment and two processes at
+//! once leave it sound. What goes in is decided elsewhere; what lies where is at [`Store`].
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +19,9 @@ pub use download::{Downloader, Origin, Wanted};
 pub use entry::{Area, Claim, Entry};
 
 /// The store. Cheap to clone; clones are the same store.
+///
+/// Below its root: `blobs/sha256/XX/…`, `partial/…` (unfinished downloads), `damaged/…`,
+/// `trees/KEY`, `built/KEY`, `images/KEY`, `go/mod`, `go/cache`, `cargo`, `locks/…`, `tmp/…`.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,

@@ -1,4 +1,8 @@
-//! What `slipway fetch` promises.
+//! What `slipway fetch` promises: resuming, refusing, sharing, and staying sound when killed.
+//!
+//! Each test runs the real command against a mirror on loopback that misbehaves on purpose
+//! (`mirror`), with a lock that `fixture` wrote. Making a lock is `locking`'s. Text is compared
+//! only where it is what the user needs next: names, digests, commands.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -1,4 +1,8 @@
 //! A repository with one tool set, a store, and the command line that works on them.
+//!
+//! Shared by `fetching` and `locking`; it holds no promise itself. The home directory, the
+//! store and the mirror are the fixture's own and are gone with it, so tests run side by side
+//! and never see the user's store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

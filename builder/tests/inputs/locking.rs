@@ -1,4 +1,8 @@
-//! What `slipway lock` promises.
+//! What `slipway lock` promises: only what the archive's key vouches for gets into a lock.
+//!
+//! A small archive is made and signed here with a new key for each test, and then falsified in
+//! one place; the real keys of Debian are only read by `slipway lock` itself. Downloading what
+//! was locked is `fetching`'s.
 
 use std::io::Write;
 

@@ -1,14 +1,8 @@
-//! One service: its state, and what each event makes of it.
+//! One service: its state, and what each event makes of it; its picture is at [`Service`].
 //!
-//! ```text
-//!            needs were ready        told so              stop signal
-//!  Waiting ──────────────► Starting ─────────► Ready ───────────────► Stopping ─► Stopped
-//!     ▲                       │  │ exit 0         │                      │ nothing helps
-//!     │ pause over            │  └──► Done        │                      ▼
-//!  Backoff ◄── Clearing ◄─────┴── it ended ───────┘                    Stuck
-//! ```
-//! Stop leads from every state to Stopping or Stopped. An event that does not fit the state
-//! (a late message of an instance that is gone, say) changes nothing.
+//! Pure: events and the time in, actions out. Stop leads from every state to Stopping or
+//! Stopped. An event that does not fit the state (a late message of an instance that is gone,
+//! say) changes nothing. Dependencies are `set`'s, processes `runner`'s, words `report`'s.
 
 use std::time::Duration;
 
@@ -152,6 +146,14 @@ pub enum Standing {
 }
 
 /// A service.
+///
+/// ```text
+///            needs were ready        told so              stop signal
+///  Waiting ──────────────► Starting ─────────► Ready ───────────────► Stopping ─► Stopped
+///     ▲                       │  │ exit 0         │                      │ nothing helps
+///     │ pause over            │  └──► Done        │                      ▼
+///  Backoff ◄── Clearing ◄─────┴── it ended ───────┘                    Stuck
+/// ```
 #[derive(Debug, Clone)]
 pub struct Service {
     readiness: Readiness,

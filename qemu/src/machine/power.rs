@@ -1,13 +1,9 @@
 //! A machine's power as a state machine, without processes and clocks: events in, actions out.
 //!
-//! ```text
-//!            Start                 Stop                    farewell or deadline
-//!   Off ------------> On ------------------> Stopping ------------------------> Dying
-//!    ^                |  Kill/Reset/Cycle: Dying --exited--> Off, or On again     |
-//!    +-- exit 0 ------+-- crash: On again, unless too often <---------------------+
-//! ```
-//! A crash is what a reset button would make of it: the machine starts again, but no more than `CRASH_LIMIT` times
-//! within `CRASH_WINDOW`, so that a machine which cannot boot ends as a failed machine and not as a busy host.
+//! Its picture is at [`Power`]; processes and timers are `runner`'s. A crash is what a reset
+//! button would make of it: the machine starts again, but no more than `CRASH_LIMIT` times
+//! within `CRASH_WINDOW`, so that a machine which cannot boot ends as a failed machine and not
+//! as a busy host.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -114,6 +110,13 @@ pub struct Abilities {
 }
 
 /// One machine's power.
+///
+/// ```text
+///            Start                 Stop                    farewell or deadline
+///   Off ------------> On ------------------> Stopping ------------------------> Dying
+///    ^                |  Kill/Reset/Cycle: Dying --exited--> Off, or On again     |
+///    +-- exit 0 ------+-- crash: On again, unless too often <---------------------+
+/// ```
 #[derive(Debug)]
 pub struct Power {
     state: State,

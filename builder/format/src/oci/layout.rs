@@ -1,4 +1,9 @@
-//! An image layout: which files it has, and reading the image back out of them.
+//! An OCI image layout as a map of small files: writing one, and reading the image back.
+//!
+//! The layer's blob is not in the map: it is the caller's file, named here by its digest only.
+//! The JSON types are `schema`'s, what an image is made of is `compose::pod_image`'s. Every blob
+//! is checked against its digest when it is read, so an altered layout is an error and never an
+//! image.
 
 use std::collections::BTreeMap;
 

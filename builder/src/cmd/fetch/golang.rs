@@ -1,4 +1,9 @@
 //! The Go toolchain and the modules of Go components, by Go's own command.
+//!
+//! Go itself downloads and checks modules against go.sum; here is only which go.mod files are
+//! wanted, and a mark in the store per set of inputs, so that what is there is not asked for
+//! again. Debian's packages are `packages`', what a Go build does with the modules is
+//! `recipe::go`'s. GOPROXY and its like come from the user's environment, never from us.
 
 use std::collections::BTreeMap;
 use std::path::{Component as PathComponent, Path, PathBuf};

@@ -1,4 +1,8 @@
 //! Debian's packages: which ones are wanted, by whom, and bringing them several at once.
+//!
+//! What a package is called, how large it is and its digest come from the lock; the bytes go
+//! through `store::download`, which resumes and verifies them. Unpacking is `deb::tree`'s. An
+//! errand carries the name of what wants the package, since that is what people can act upon.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
