@@ -1,22 +1,19 @@
-//! Which disk is the machine's, and where STATE and DATA lie on it.
+//! Which disk is the machine's.
 //!
 //! Pure: facts of all disks in, one step out. The rule that keeps other people's data safe:
-//! only a disk that is ours already is used, only one that is blank is partitioned, and when
-//! there is a choice to make nothing is done but to say so.
+//! only a disk that is ours already is used, only one that is blank is partitioned, only one
+//! that we began is finished, and when there is a choice to make nothing is done but to say
+//! so. What is written where is `table`'s and `making`'s.
 
 use std::fmt;
-use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 
-use super::facts::{Content, DATA_LABEL, STATE_LABEL};
+use super::claim::Claim;
+use super::facts::Content;
+use super::making::Stage;
 
-/// STATE: configs, keys and identities take kilobytes.
-const STATE_BYTES: u64 = 64 << 20;
 /// The smallest disk that is worth having: STATE, and room for DATA.
 pub const SMALLEST_DISK_BYTES: u64 = 128 << 20;
-/// The partition type "Linux filesystem data", 0FC63DAF-8483-4772-8E79-3D69D8477DE4, as on disk.
-const LINUX_DATA: [u8; 16] =
-    [0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4];
 
 /// A disk that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +31,10 @@ pub struct Disk {
 pub enum Step {
     /// Use this disk: it is ours.
     Use(PathBuf),
-    /// Partition this disk: it is blank, and the only one.
-    Partition(PathBuf),
+    /// Make this disk ours: it is blank, and the only one.
+    Make(PathBuf),
+    /// Go on making this disk ours: the power went while we did.
+    Finish(PathBuf, Claim, Stage),
     /// Touch nothing, and say why.
     Wait(Obstacle),
 }
@@ -47,6 +46,8 @@ pub enum Obstacle {
     None(Vec<Disk>),
     /// Several are blank.
     SeveralBlank(Vec<PathBuf>),
+    /// Several were begun.
+    SeveralBegun(Vec<PathBuf>),
     /// Several are ours.
     SeveralOurs(Vec<PathBuf>),
     /// The blank one is too small.
@@ -64,14 +65,27 @@ impl fmt::Display for Obstacle {
                 for disk in disks {
                     write!(f, "; {} holds {} and is left alone", disk.path.display(), disk.content)?;
                 }
+                f.write_str(": attach a blank disk")?;
+                if disks.is_empty() {
+                    return Ok(());
+                }
+                // wipefs alone is not enough: it leaves most of a partition table's bytes.
                 f.write_str(
-                    ": attach a blank disk, or wipe one with wipefs --all and zero its first 4 MiB elsewhere",
+                    "; or, if nothing on one of them is needed any more, zero its first 4 MiB \
+                     and its last 1 MiB on another machine (blkdiscard --zeroout, or dd)",
                 )
             }
             Obstacle::SeveralBlank(paths) => {
                 write!(
                     f,
                     "several blank disks ({}) and none is ours: leave one attached until it is",
+                    names(paths)
+                )
+            }
+            Obstacle::SeveralBegun(paths) => {
+                write!(
+                    f,
+                    "several disks were begun and none is finished ({}): leave this machine's own attached",
                     names(paths)
                 )
             }
@@ -104,11 +118,26 @@ pub fn step(disks: &[Disk]) -> Step {
         [] => {}
         several => return Step::Wait(Obstacle::SeveralOurs(paths(several))),
     }
+    let begun: Vec<(&Disk, &Claim, Stage)> = disks
+        .iter()
+        .filter_map(|disk| match &disk.content {
+            Content::Begun(claim, stage) => Some((disk, claim, *stage)),
+            _ => None,
+        })
+        .collect();
+    match begun.as_slice() {
+        [(disk, claim, stage)] => return Step::Finish(disk.path.clone(), (*claim).clone(), *stage),
+        [] => {}
+        several => {
+            let paths = several.iter().map(|(disk, ..)| disk.path.clone()).collect();
+            return Step::Wait(Obstacle::SeveralBegun(paths));
+        }
+    }
     match with(&Content::Blank).as_slice() {
         [disk] if disk.bytes < SMALLEST_DISK_BYTES => {
             Step::Wait(Obstacle::TooSmall(disk.path.clone(), disk.bytes))
         }
-        [disk] => Step::Partition(disk.path.clone()),
+        [disk] => Step::Make(disk.path.clone()),
         [] => {
             let foreign = |disk: &&Disk| matches!(disk.content, Content::Foreign(_));
             Step::Wait(Obstacle::None(disks.iter().filter(foreign).cloned().collect()))
@@ -117,59 +146,9 @@ pub fn step(disks: &[Disk]) -> Step {
     }
 }
 
-/// Why a disk could not be partitioned.
-#[derive(Debug, thiserror::Error)]
-pub enum PartitionError {
-    /// The table itself.
-    #[error("laying out the partition table: {0}")]
-    Table(#[from] gptman::Error),
-    /// No room for a partition.
-    #[error("laying out the partition table: no room for {0}")]
-    NoRoom(&'static str),
-    /// Writing.
-    #[error("writing the partition table: {0}")]
-    Write(#[from] std::io::Error),
-}
-
-/// Writes the partition table: STATE, then DATA in all the rest. `guids` are the disk's, STATE's and DATA's.
-///
-/// # Errors
-/// [`PartitionError`]; a table half written counts as no table, its checksums don't match.
-pub fn partition(
-    disk: &mut (impl Read + Write + Seek),
-    sector_bytes: u64,
-    guids: [[u8; 16]; 3],
-) -> Result<(), PartitionError> {
-    let [disk_guid, state_guid, data_guid] = guids;
-    let mut table = gptman::GPT::new_from(disk, sector_bytes, disk_guid)?;
-    let sectors = STATE_BYTES.checked_div(sector_bytes).unwrap_or(0);
-    let state = table.find_first_place(sectors).ok_or(PartitionError::NoRoom(STATE_LABEL))?;
-    set(&mut table, 1, STATE_LABEL, state_guid, state, sectors);
-    let rest = table.get_maximum_partition_size()?;
-    let data = table.find_first_place(rest).ok_or(PartitionError::NoRoom(DATA_LABEL))?;
-    set(&mut table, 2, DATA_LABEL, data_guid, data, rest);
-    table.write_into(disk)?;
-    gptman::GPT::write_protective_mbr_into(disk, sector_bytes)?;
-    disk.flush()?;
-    Ok(())
-}
-
-fn set(table: &mut gptman::GPT, number: u32, name: &str, guid: [u8; 16], start: u64, sectors: u64) {
-    table[number] = gptman::GPTPartitionEntry {
-        partition_type_guid: LINUX_DATA,
-        unique_partition_guid: guid,
-        starting_lba: start,
-        ending_lba: start.saturating_add(sectors).saturating_sub(1),
-        attribute_bits: 0,
-        partition_name: name.into(),
-    };
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::facts;
-    use std::io::Cursor;
 
     fn disk(path: &str, content: Content) -> Disk {
         Disk { path: path.into(), bytes: 1 << 30, content }
@@ -188,7 +167,7 @@ mod tests {
     #[test]
     fn the_only_blank_disk_is_partitioned() {
         let disks = [disk("/dev/vda", Content::Slot), disk("/dev/vdb", Content::Blank), photos("/dev/vdc")];
-        assert_eq!(step(&disks), Step::Partition("/dev/vdb".into()));
+        assert_eq!(step(&disks), Step::Make("/dev/vdb".into()));
     }
 
     #[test]
@@ -197,6 +176,20 @@ mod tests {
         assert!(matches!(step(&disks), Step::Wait(Obstacle::SeveralBlank(_))));
         let disks = [disk("/dev/vda", Content::Ours), disk("/dev/vdb", Content::Ours)];
         assert!(matches!(step(&disks), Step::Wait(Obstacle::SeveralOurs(_))));
+    }
+
+    #[test]
+    fn a_disk_that_was_begun_is_finished_before_another_is() {
+        let claim = Claim { bytes: 1 << 30, sector_bytes: 512, guids: [[1; 16]; 3] };
+        let begun = |path| disk(path, Content::Begun(claim.clone(), Stage::Claimed));
+        let finish = Step::Finish("/dev/vdb".into(), claim.clone(), Stage::Claimed);
+        assert_eq!(step(&[disk("/dev/vda", Content::Blank), begun("/dev/vdb")]), finish);
+        assert!(matches!(
+            step(&[begun("/dev/vda"), begun("/dev/vdb")]),
+            Step::Wait(Obstacle::SeveralBegun(_))
+        ));
+        let ours = [begun("/dev/vda"), disk("/dev/vdb", Content::Ours)];
+        assert_eq!(step(&ours), Step::Use("/dev/vdb".into()));
     }
 
     #[test]
@@ -209,29 +202,7 @@ mod tests {
             text.contains("/dev/vdb holds an ext file system labelled \"photos\" and is left alone"),
             "{text}"
         );
+        assert!(text.contains("zero its first 4 MiB and its last 1 MiB"), "{text}");
         assert!(!text.contains("/dev/vda"), "{text}");
-    }
-
-    #[test]
-    fn what_is_partitioned_is_ours_afterwards() {
-        let mut device = Cursor::new(vec![0; usize::try_from(SMALLEST_DISK_BYTES).unwrap()]);
-        partition(&mut device, 512, [[1; 16], [2; 16], [3; 16]]).unwrap();
-        assert_eq!(facts::read(&mut device, SMALLEST_DISK_BYTES).unwrap(), Content::Ours);
-        let table = gptman::GPT::find_from(&mut device).unwrap();
-        assert_eq!(table[1].size().unwrap() * 512, STATE_BYTES);
-        assert_eq!(table[1].starting_lba % 2048, 0);
-    }
-
-    #[test]
-    fn a_table_torn_in_the_middle_is_not_taken_for_ours() {
-        let size = usize::try_from(SMALLEST_DISK_BYTES).unwrap();
-        let mut device = Cursor::new(vec![0; size]);
-        partition(&mut device, 512, [[1; 16], [2; 16], [3; 16]]).unwrap();
-        let whole = device.into_inner();
-        // Only the first two sectors reached the disk: the protective MBR and a header without its entries.
-        let mut torn = vec![0; size];
-        torn[..1024].copy_from_slice(&whole[..1024]);
-        let content = facts::read(&mut Cursor::new(torn), SMALLEST_DISK_BYTES).unwrap();
-        assert!(matches!(content, Content::Foreign(_)), "{content:?}");
     }
 }

@@ -1,22 +1,26 @@
 //! Agent storage: finds the machine's disk, makes STATE and DATA on it if it is blank, mounts them.
 //!
-//! `disk::layout` decides; here it is looked at and done. Every step can be cut off by a
-//! power failure and is simply done again: a partition counts as formatted only once its
-//! file system has its label, which mke2fs writes last.
+//! `disk` decides; here it is looked at and done, `making` writes to a blank disk, `format`
+//! runs e2fsprogs, `machine_id` is the first thing that is kept. Every step can be cut off by
+//! a power failure: the next start sees how far it came and goes on from there.
+
+mod format;
+mod machine_id;
+mod making;
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use node_sys::{block, host, mount};
+use node_sys::{block, mount};
 
 use super::files::{self, FileError};
 use super::notify::Notifier;
-use super::paths;
 use crate::disk::facts::{self, DATA_LABEL, STATE_LABEL};
-use crate::disk::layout::{self, Disk, PartitionError, Step};
+use crate::disk::layout::{self, Disk, Step};
+use crate::disk::table::TableError;
+use crate::disk::volume::{Making, Verdict};
 
 /// Between two looks at the disks while there is none to use.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -25,8 +29,6 @@ const PARTITIONS_WITHIN: Duration = Duration::from_secs(10);
 /// Directories that services expect on a DATA that is new.
 const DATA_DIRECTORIES: [&str; 6] =
     ["/var/cache", "/var/lib", "/var/log", "/var/run", "/var/spool", "/var/tmp"];
-/// Where the machine's id is kept.
-const MACHINE_ID: &str = "/state/machine-id";
 
 /// What could not be done to which device.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +49,7 @@ pub enum StorageError {
         /// The disk.
         path: PathBuf,
         /// Why not.
-        source: PartitionError,
+        source: TableError,
     },
     /// A tool of e2fsprogs refused.
     #[error("{program} on {}: {status}: {said}", path.display())]
@@ -69,6 +71,20 @@ pub enum StorageError {
         /// The partition.
         label: &'static str,
     },
+    /// A volume of ours with somebody else's data in it.
+    #[error(
+        "{} should be {label} and holds {what}: it is left alone; if that is not needed any more, zero its first 4 MiB \
+         on another machine (blkdiscard --zeroout, or dd)",
+        path.display()
+    )]
+    Occupied {
+        /// The partition.
+        path: PathBuf,
+        /// What it should be.
+        label: &'static str,
+        /// What it is.
+        what: String,
+    },
     /// A file of ours.
     #[error(transparent)]
     File(#[from] FileError),
@@ -88,9 +104,14 @@ pub fn run() -> Result<(), StorageError> {
     let disk = loop {
         match layout::step(&observe()) {
             Step::Use(disk) => break disk,
-            Step::Partition(disk) => {
-                tracing::info!(disk = %disk.display(), "partitioning a blank disk");
-                partition(&disk)?;
+            Step::Make(disk) => {
+                tracing::info!(disk = %disk.display(), "making STATE and DATA on a blank disk");
+                making::begin(&disk)?;
+                break disk;
+            }
+            Step::Finish(disk, claim, stage) => {
+                tracing::info!(disk = %disk.display(), ?stage, "going on with a disk that was begun");
+                making::carry_out(&disk, &claim, stage)?;
                 break disk;
             }
             Step::Wait(obstacle) => {
@@ -105,7 +126,7 @@ pub fn run() -> Result<(), StorageError> {
     for directory in DATA_DIRECTORIES {
         files::make_directory(Path::new(directory), 0o755)?;
     }
-    machine_id()
+    machine_id::settle()
 }
 
 /// Every disk that could be the machine's, with what it holds.
@@ -143,28 +164,7 @@ fn look(path: &Path) -> Result<Option<Disk>, StorageError> {
     Ok(Some(Disk { path: path.to_owned(), bytes, content }))
 }
 
-fn partition(disk: &Path) -> Result<(), StorageError> {
-    let mut file = File::options().read(true).write(true).open(disk).map_err(device("opening", disk))?;
-    let sector = u64::from(block::sector_size(&file).map_err(device("measuring", disk))?);
-    let guid = || -> Result<[u8; 16], StorageError> {
-        Ok(version_4(host::random().map_err(device("drawing a GUID for", disk))?))
-    };
-    let guids = [guid()?, guid()?, guid()?];
-    layout::partition(&mut file, sector, guids)
-        .map_err(|source| StorageError::Partition { path: disk.to_owned(), source })?;
-    file.sync_all().map_err(device("syncing", disk))?;
-    block::reread_partitions(&file).map_err(device("re-reading the partitions of", disk))
-}
-
-/// Marks random bytes as a random (version 4) GUID in GPT's mixed byte order.
-fn version_4(mut bytes: [u8; 16]) -> [u8; 16] {
-    let [_, _, _, _, _, _, _, version, variant, ..] = &mut bytes;
-    *version = (*version & 0x0f) | 0x40;
-    *variant = (*variant & 0x3f) | 0x80;
-    bytes
-}
-
-/// Formats the volume `label` if it has never been, checks it otherwise, and mounts it.
+/// Checks or formats the volume `label` as its content asks for, and mounts it.
 fn bring_up(
     disk: &Path,
     label: &'static str,
@@ -173,11 +173,11 @@ fn bring_up(
     mode: u32,
 ) -> Result<(), StorageError> {
     let volume = find_partition(disk, label)?;
-    if is_formatted(&volume, label)? {
-        check(&volume)?;
-    } else {
-        tracing::info!(volume = %volume.display(), label, "formatting");
-        format(&volume, label)?;
+    match format::judge(&volume, label, Making::Done)? {
+        Verdict::Keep => format::check(&volume)?,
+        // A disk that was partitioned by hand, with our names.
+        Verdict::Format => format::format(&volume, label)?,
+        Verdict::Refuse(what) => return Err(StorageError::Occupied { path: volume, label, what }),
     }
     mount::mount(&volume.to_string_lossy(), target, "ext4", options, "")
         .map_err(device("mounting", &volume))?;
@@ -205,75 +205,17 @@ fn find_partition(disk: &Path, label: &'static str) -> Result<PathBuf, StorageEr
     }
 }
 
-fn is_formatted(volume: &Path, label: &str) -> Result<bool, StorageError> {
-    use std::io::Read;
-    let mut file = File::open(volume).map_err(device("opening", volume))?;
-    let mut head = [0; 2048];
-    file.read_exact(&mut head).map_err(device("reading", volume))?;
-    Ok(facts::ext_label(&head).as_deref() == Some(label))
-}
-
-fn format(volume: &Path, label: &str) -> Result<(), StorageError> {
-    // Nothing is discarded (slow on sparse files), tables are zeroed later by the kernel.
-    let extended = "lazy_itable_init=1,lazy_journal_init=1,nodiscard";
-    tool("/usr/sbin/mke2fs", &["-q", "-F", "-t", "ext4", "-m", "0", "-L", label, "-E", extended], volume, 0)
-}
-
-fn check(volume: &Path) -> Result<(), StorageError> {
-    // 1: errors were found and put right.
-    tool("/usr/sbin/e2fsck", &["-p"], volume, 1)
-}
-
-/// Runs a tool of e2fsprogs; it may end with up to `worst`.
-fn tool(program: &'static str, arguments: &[&str], volume: &Path, worst: i32) -> Result<(), StorageError> {
-    let output = Command::new(program)
-        .args(arguments)
-        .arg(volume)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(device(program, volume))?;
-    if output.status.code().is_some_and(|code| code <= worst) {
-        return Ok(());
-    }
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).lines().rev().take(3).collect::<Vec<_>>().join("; ");
-    Err(StorageError::Tool { program, path: volume.to_owned(), status: output.status, said })
-}
-
-/// The machine's id: made once, kept in STATE, shown in /etc.
-fn machine_id() -> Result<(), StorageError> {
-    let path = Path::new(MACHINE_ID);
-    let text = match files::read_text(path, 64) {
-        Ok(text) if is_machine_id(text.trim_end()) => text,
-        Ok(_) => new_machine_id(path)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => new_machine_id(path)?,
-        Err(error) => return Err(error.into()),
-    };
-    files::replace(&Path::new(paths::ETC).join("machine-id"), text.as_bytes(), 0o444)?;
-    Ok(())
-}
-
-fn is_machine_id(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-}
-
-fn new_machine_id(path: &Path) -> Result<String, StorageError> {
-    let bytes = version_4(host::random().map_err(device("drawing", path))?);
-    let text = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n";
-    files::replace(path, text.as_bytes(), 0o444)?;
-    Ok(text)
+/// Marks random bytes as a random (version 4) GUID in GPT's mixed byte order.
+fn version_4(mut bytes: [u8; 16]) -> [u8; 16] {
+    let [_, _, _, _, _, _, _, version, variant, ..] = &mut bytes;
+    *version = (*version & 0x0f) | 0x40;
+    *variant = (*variant & 0x3f) | 0x80;
+    bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_machine_id_is_32_hex_digits() {
-        assert!(is_machine_id("0123456789abcdef0123456789abcdef"));
-        assert!(!is_machine_id("0123456789ABCDEF0123456789abcdef"));
-        assert!(!is_machine_id(""));
-    }
 
     #[test]
     fn drawn_guids_say_that_they_are_random() {
