@@ -29,6 +29,9 @@ pub struct ServiceSpec {
     /// Services that must be ready before this one starts.
     #[serde(default)]
     pub needs: BTreeSet<ServiceName>,
+    /// The earliest moment that it starts at, whatever it needs.
+    #[serde(default)]
+    pub start: Start,
     /// How it shows that it is ready.
     pub ready: Readiness,
     /// Its environment, whole: nothing is inherited but PATH.
@@ -53,6 +56,17 @@ pub struct ServiceSpec {
 
 fn yes() -> bool {
     true
+}
+
+/// The earliest moment at which a service starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// As soon as everything it needs is ready.
+    #[default]
+    WhileBooting,
+    /// Only when the machine is up: it looks at the machine, and nothing waits for it.
+    WhenUp,
 }
 
 /// How a service shows that it is ready.
@@ -150,6 +164,19 @@ pub enum GraphError {
     /// The same name twice.
     #[error("service {0} is listed twice")]
     Duplicate(ServiceName),
+    /// The machine would be up only after what starts once it is up.
+    #[error("service {0} starts when the machine is up, so it must not be a milestone")]
+    LateMilestone(ServiceName),
+    /// A service would wait for the machine to be up without saying so.
+    #[error(
+        "service {service} needs {late}, which starts only when the machine is up; it must start when-up, too"
+    )]
+    NeedsLate {
+        /// Who needs.
+        service: ServiceName,
+        /// Whom.
+        late: ServiceName,
+    },
     /// No program, or one that is not an absolute path.
     #[error("service {0}: exec must begin with a program's absolute path")]
     NoProgram(ServiceName),
@@ -168,10 +195,17 @@ pub fn order(specs: &[ServiceSpec]) -> Result<Vec<ServiceName>, GraphError> {
         if !spec.exec.first().is_some_and(|program| program.starts_with('/')) {
             return Err(GraphError::NoProgram(spec.name.clone()));
         }
+        if spec.start == Start::WhenUp && spec.milestone {
+            return Err(GraphError::LateMilestone(spec.name.clone()));
+        }
     }
     for spec in specs {
         if let Some(missing) = spec.needs.iter().find(|need| !by_name.contains_key(need)) {
             return Err(GraphError::Unknown { service: spec.name.clone(), missing: missing.clone() });
+        }
+        let is_late = |name: &&ServiceName| by_name.get(name).is_some_and(|spec| spec.start == Start::WhenUp);
+        if let Some(late) = spec.needs.iter().find(is_late).filter(|_| spec.start != Start::WhenUp) {
+            return Err(GraphError::NeedsLate { service: spec.name.clone(), late: late.clone() });
         }
     }
     let mut done: Vec<ServiceName> = Vec::new();
@@ -242,6 +276,17 @@ mod tests {
     fn a_need_that_nobody_provides_is_refused() {
         let error = order(&[service("a", &["ghost"])]).unwrap_err();
         assert!(matches!(error, GraphError::Unknown { .. }));
+    }
+
+    #[test]
+    fn nothing_that_the_machine_waits_for_may_start_only_when_it_is_up() {
+        let late =
+            |needs: &[&str]| ServiceSpec { start: Start::WhenUp, milestone: false, ..service("late", needs) };
+        assert!(order(&[service("a", &[]), late(&["a"])]).is_ok());
+        let milestone = ServiceSpec { milestone: true, ..late(&[]) };
+        assert!(matches!(order(&[milestone]), Err(GraphError::LateMilestone(_))));
+        let error = order(&[service("a", &["late"]), late(&[])]).unwrap_err();
+        assert!(matches!(error, GraphError::NeedsLate { .. }));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod drill;
 pub mod files;
 pub mod image;
 pub mod machine;
+pub mod memory;
 pub mod network;
 pub mod notify;
 pub mod paths;
@@ -35,6 +36,7 @@ fn find(name: &str) -> Option<fn() -> Outcome> {
         "config" => Some(|| Ok(config::run()?)),
         "storage" => Some(|| Ok(storage::run()?)),
         "drill" => Some(|| Ok(drill::run()?)),
+        "memory" => Some(|| Ok(memory::run()?)),
         "network" => Some(|| Ok(network::run()?)),
         "pki" => Some(|| Ok(pki::run()?)),
         _ => None,

@@ -48,6 +48,8 @@ fn drop_unusable(found: &mut ImageServices) {
     while let Err(error) = service::order(&found.specs) {
         let bad: BTreeSet<_> = match &error {
             service::GraphError::Unknown { service, .. }
+            | service::GraphError::NeedsLate { service, .. }
+            | service::GraphError::LateMilestone(service)
             | service::GraphError::Duplicate(service)
             | service::GraphError::NoProgram(service) => [service.clone()].into(),
             service::GraphError::Cycle(names) => names.iter().cloned().collect(),

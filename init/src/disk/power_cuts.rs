@@ -276,8 +276,11 @@ proptest! {
     }
 }
 
+/// Bytes and their places.
+type Marks = Vec<(u64, Vec<u8>)>;
+
 /// Other people's disks.
-fn foreign() -> Vec<(&'static str, Vec<(u64, Vec<u8>)>)> {
+fn foreign() -> Vec<(&'static str, Marks)> {
     let mut mbr = vec![0; SECTOR];
     mbr[446..462].copy_from_slice(&[0x80, 1, 1, 0, 0x83, 254, 255, 255, 0, 8, 0, 0, 0, 0, 1, 0]);
     mbr[510..].copy_from_slice(&[0x55, 0xaa]);

@@ -6,7 +6,7 @@
 //! that needs it has stopped, so nobody loses what it works with.
 
 use machine_config::ServiceName;
-use machine_config::service::ServiceSpec;
+use machine_config::service::{ServiceSpec, Start};
 
 use super::state::{Action, Event, Service, Standing};
 use crate::monotonic::Monotonic;
@@ -34,6 +34,7 @@ struct Member {
     name: ServiceName,
     service: Service,
     needs: Vec<Id>,
+    start: Start,
     milestone: bool,
 }
 
@@ -66,6 +67,7 @@ impl Services {
                 name: spec.name.clone(),
                 service: Service::new(spec),
                 needs: spec.needs.iter().filter_map(place).collect(),
+                start: spec.start,
                 milestone: spec.milestone,
             })
             .collect();
@@ -161,7 +163,8 @@ impl Services {
         } else {
             let was_ready =
                 |need: &Id| self.members.get(need.0).is_some_and(|needed| needed.service.was_ready());
-            standing == Standing::Waiting && member.needs.iter().all(was_ready)
+            let in_time = self.up || member.start == Start::WhileBooting;
+            standing == Standing::Waiting && in_time && member.needs.iter().all(was_ready)
         }
     }
 }
@@ -214,6 +217,23 @@ mod tests {
         services.handle(Id(0), Event::SaidReady(then[0].1), at(3));
         assert!(services.comes_up());
         assert!(!services.comes_up(), "it comes up once");
+    }
+
+    #[test]
+    fn what_starts_when_the_machine_is_up_starts_neither_earlier_nor_twice() {
+        let spec = |name: &str, rest: &str| -> ServiceSpec {
+            toml::from_str(&format!(
+                "name = {name:?}\ndescription = \"x\"\nexec = [\"/bin/x\"]\nready = {{ by = \"notify\" }}\n{rest}"
+            ))
+            .unwrap()
+        };
+        let specs = [spec("a", ""), spec("late", "needs = [\"a\"]\nstart = \"when-up\"\nmilestone = false")];
+        let mut services = Services::new(&specs);
+        let a = starts(&services.time(at(0)))[0].1;
+        assert!(starts(&services.handle(Id(0), Event::SaidReady(a), at(1))).is_empty());
+        assert!(services.comes_up());
+        assert_eq!(starts(&services.time(at(1)))[0].0, 1);
+        assert!(starts(&services.time(at(2))).is_empty());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! `slipway[SECONDS] SUBJECT: TEXT` is the only shape that is understood; everything else a console carries is passed
 //! over, but for a kernel's panic and a lab's own note that the machine starts again. Pure: lines in, a story out.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// How far one service is.
@@ -46,6 +48,16 @@ pub struct Mark {
     pub what: String,
 }
 
+/// What the processes that are Slipway's own take of a machine's memory, as PSS.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct OwnMemory {
+    /// All of them.
+    pub mib: f64,
+    /// Each by its name.
+    pub processes: BTreeMap<String, f64>,
+}
+
 /// The last boot of a machine, as far as its console tells.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -58,6 +70,8 @@ pub struct Story {
     pub services: Vec<Service>,
     /// When it was up.
     pub up: Option<f64>,
+    /// What our own processes take, which the machine says once it is up.
+    pub own_memory: Option<OwnMemory>,
     /// The last thing that went wrong and has not been overtaken by `up`.
     pub problem: Option<String>,
     /// Milestones.
@@ -158,6 +172,8 @@ impl Story {
             self.mark(line.seconds, "config accepted");
         } else if line.text.starts_with("shutting down") {
             self.up = None;
+        } else if let Some(own) = own_memory(line.text) {
+            self.own_memory = Some(own);
         }
         // What a machine says after it is up is a summary for whoever stands before it.
         if self.up.is_none() || line.text == "up" {
@@ -199,6 +215,17 @@ impl Story {
             self.marks.push(Mark { seconds, what: what.to_owned() });
         }
     }
+}
+
+/// Reads "own processes 9.8 MiB (init 2.1, config 1.4)".
+fn own_memory(text: &str) -> Option<OwnMemory> {
+    let (mib, rest) = text.strip_prefix("own processes ")?.split_once(" MiB (")?;
+    let part = |part: &str| {
+        let (name, mib) = part.rsplit_once(' ')?;
+        Some((name.to_owned(), mib.parse().ok()?))
+    };
+    let processes = rest.strip_suffix(')')?.split(", ").map(part).collect::<Option<_>>()?;
+    Some(OwnMemory { mib: mib.parse().ok()?, processes })
 }
 
 /// A console is shared: kernel messages may stand before a line of ours on the same row.
@@ -294,6 +321,20 @@ kubelet| some output: with colons
         assert_eq!((story.stage.as_str(), story.up), ("up", Some(9.0)));
         story.take("slipway[20.0] machine: shutting down (reboot)");
         assert_eq!((story.stage.as_str(), story.up), ("shutting down (reboot)", None));
+    }
+
+    #[test]
+    fn what_our_own_processes_take_is_read_from_its_line_and_no_other() {
+        let mut story = Story::of(&format!("{WORKER}slipway[3.2] machine: up\n"));
+        story.take("slipway[5.3] machine: own processes lots");
+        story.take("slipway[5.3] machine: own processes 3.0 MiB (init)");
+        assert_eq!(story.own_memory, None);
+        story.take("slipway[5.4] machine: own processes 3.0 MiB (init 2.1, pki 0.9)");
+        let own = story.own_memory.clone().unwrap();
+        assert_eq!((own.mib, own.processes["init"], own.processes["pki"]), (3.0, 2.1, 0.9));
+        assert_eq!((story.stage.as_str(), story.up), ("up", Some(3.2)));
+        story.take("slipway[0.3] machine: started");
+        assert_eq!(story.own_memory, None, "it was another boot's");
     }
 
     #[test]

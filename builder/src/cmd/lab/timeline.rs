@@ -1,7 +1,7 @@
 //! `slipway lab timeline`: one line per machine, from power-on to up and Ready.
 //!
 //! The milestones are what the machine itself wrote, by its own clock; only Ready is seen from outside, when the API
-//! first said so to `slipway lab up`.
+//! first said so to `slipway lab up`. What our own processes take of a machine's memory stands behind its milestones.
 
 use anyhow::Result;
 use serde_json::json;
@@ -31,7 +31,8 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     let ready = Note::read(&dir).map(|note| note.ready).unwrap_or_default();
     if context.json {
         let machines = stories.iter().map(|(machine, story)| {
-            json!({ "machine": machine, "marks": story.marks, "up": story.up, "ready": ready.get(machine) })
+            json!({ "machine": machine, "marks": story.marks, "up": story.up, "ready": ready.get(machine),
+                "own-memory": story.own_memory })
         });
         println!("{}", json!({ "lab": name, "machines": machines.collect::<Vec<_>>() }));
         return Ok(());
@@ -52,7 +53,9 @@ fn line(machine: &str, story: &Story, ready: Option<f64>) -> String {
     if marks.is_empty() {
         return format!("{machine}: nothing reached");
     }
-    format!("{machine}: {} (seconds since power-on)", marks.join(", "))
+    let own = story.own_memory.as_ref();
+    let own = own.map_or_else(String::new, |own| format!("; own processes {:.1} MiB", own.mib));
+    format!("{machine}: {} (seconds since power-on){own}", marks.join(", "))
 }
 
 #[cfg(test)]
@@ -67,5 +70,9 @@ mod tests {
             "w1: PID 1 0.35, up 9.80, Ready 11.2 (seconds since power-on)"
         );
         assert_eq!(line("w1", &Story::default(), None), "w1: nothing reached");
+        let story =
+            Story::of("slipway[9.8] machine: up\nslipway[12] machine: own processes 3.0 MiB (init 3.0)\n");
+        let line = line("w1", &story, None);
+        assert_eq!(line, "w1: up 9.80 (seconds since power-on); own processes 3.0 MiB");
     }
 }
