@@ -10,6 +10,7 @@ mod console;
 mod cpus;
 mod down;
 mod driver;
+mod failure;
 mod kubeconfig;
 mod kubectl;
 mod list;

@@ -74,6 +74,10 @@ pub struct Story {
     pub own_memory: Option<OwnMemory>,
     /// The last thing that went wrong and has not been overtaken by `up`.
     pub problem: Option<String>,
+    /// The last problem of earlier boots, until one comes up: why there is this one.
+    pub problem_before: Option<String>,
+    /// Whether any boot came up.
+    pub was_up: bool,
     /// Milestones.
     pub marks: Vec<Mark>,
     /// The clock of the last line: when it goes back, the machine has restarted without the lab's doing.
@@ -136,7 +140,13 @@ impl Story {
     }
 
     fn begin(&mut self) {
-        *self = Self { boots: self.boots + 1, stage: "power on".to_owned(), ..Self::default() };
+        *self = Self {
+            boots: self.boots + 1,
+            stage: "power on".to_owned(),
+            problem_before: self.problem.take().or(self.problem_before.take()),
+            was_up: self.was_up,
+            ..Self::default()
+        };
     }
 
     fn tell(&mut self, line: &Line<'_>) {
@@ -164,7 +174,9 @@ impl Story {
         }
         if line.text == "up" {
             self.up = Some(line.seconds);
+            self.was_up = true;
             self.problem = None;
+            self.problem_before = None;
             self.mark(line.seconds, "up");
         } else if line.text.starts_with("started") {
             self.mark(line.seconds, "PID 1");

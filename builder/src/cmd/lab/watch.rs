@@ -1,7 +1,7 @@
 //! Waits until a lab is up: reads every console as it grows, asks the API for its nodes, and shows how far all are.
 //!
-//! A row per machine, by way of `crate::progress`: bars on a terminal, lines on a pipe. When it does not come up, the
-//! error says what each machine was at, with the end of its console.
+//! A row per machine, by way of `crate::progress`: bars on a terminal, lines on a pipe. Whether waiting is still of use,
+//! and the words when it is not, are `failure`'s.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,11 +11,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use lab::{LabDir, Labs, Off, PowerState};
+use lab::{LabDir, Labs};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use serde_json::Value;
 
+use super::failure::{self, Seen};
 use super::note::{Note, kubeconfig_path};
 use super::status::services;
 use super::story::Story;
@@ -85,48 +86,28 @@ pub fn until_ready(
             note.ready = std::mem::take(&mut nodes.ready);
             return Ok(());
         }
-        let problem = if interrupt.came() {
-            Some("interrupted".to_owned())
+        let (why, culprit) = if interrupt.came() {
+            (Some("interrupted".to_owned()), None)
         } else if Instant::now() > deadline {
-            Some(format!("not up after {} s", power_on.elapsed().as_secs()))
+            (Some(format!("not up after {} s", power_on.elapsed().as_secs())), None)
         } else {
-            let status = client.status()?;
-            let gone = status.machines.iter().find(|machine| machine.power == PowerState::Off);
-            gone.map(|machine| match (machine.off_because, &machine.last_crash) {
-                (Some(Off::GaveUp), Some(crash)) => {
-                    format!("{} crashed again and again ({crash})", machine.name)
-                }
-                _ => format!("{} is off", machine.name),
-            })
+            let status = client.status().with_context(|| {
+                format!("asking the lab's supervisor; its log is {}", dir.supervisor_log().display())
+            })?;
+            let story = |name: &str| rows.iter().find(|row| row.name == name).map(|row| &row.story);
+            let hopeless = status.machines.iter().find_map(|machine| {
+                Some((failure::hopeless(machine, story(&machine.name)?)?, machine.name.clone()))
+            });
+            hopeless.map_or((None, None), |(why, name)| (Some(why), Some(name)))
         };
-        if let Some(problem) = problem {
-            bail!("{problem}{}", waiting(&rows, &nodes));
+        if let Some(why) = why {
+            // What it said last may have been written since.
+            rows.iter_mut().try_for_each(Row::look)?;
+            let seen: Vec<Seen<'_>> = rows.iter().map(Row::seen).collect();
+            bail!(failure::text(&spec.name, &why, culprit.as_deref(), &seen, &nodes.missing()));
         }
         std::thread::sleep(PAUSE);
     }
-}
-
-/// What is missing, with the ends of the consoles of those who are late.
-fn waiting(rows: &[Row], nodes: &Nodes) -> String {
-    let mut text = String::new();
-    for row in rows.iter().filter(|row| row.story.up.is_none()) {
-        let mut line = format!("\n{}: {}", row.name, row.story.stage);
-        let services = services(&row.story);
-        if !services.is_empty() {
-            line.push_str(&format!(" ({services})"));
-        }
-        if let Some(problem) = &row.story.problem {
-            line.push_str(&format!("; problem: {problem}"));
-        }
-        text.push_str(&line);
-        for line in &row.tail {
-            text.push_str(&format!("\n    {line}"));
-        }
-    }
-    for node in nodes.wanted.iter().filter(|node| !nodes.ready.contains_key(*node)) {
-        text.push_str(&format!("\nnode {node} is not Ready: {}", nodes.last_answer));
-    }
-    text
 }
 
 /// One machine, its console and its row in the table.
@@ -155,6 +136,11 @@ impl Row {
         }
     }
 
+    fn seen(&self) -> Seen<'_> {
+        let tail = self.tail.iter().map(String::as_str).collect();
+        Seen { name: &self.name, story: &self.story, tail, console: self.path.clone() }
+    }
+
     /// Reads what the console has more than last time.
     fn look(&mut self) -> Result<()> {
         let mut file = File::open(&self.path).with_context(|| format!("opening {}", self.path.display()))?;
@@ -168,6 +154,9 @@ impl Row {
             let line = String::from_utf8_lossy(&line);
             let line = line.trim_end();
             self.story.take(line);
+            if line.is_empty() {
+                continue;
+            }
             self.tail.push_back(line.to_owned());
             if self.tail.len() > TAIL {
                 self.tail.pop_front();
@@ -237,6 +226,12 @@ impl Nodes {
 
     fn all_ready(&self) -> bool {
         self.wanted.iter().all(|node| self.ready.contains_key(node))
+    }
+
+    /// Those that are not Ready, for people.
+    fn missing(&self) -> Vec<String> {
+        let missing = self.wanted.iter().filter(|node| !self.ready.contains_key(*node));
+        missing.map(|node| format!("node {node} is not Ready: {}", self.last_answer)).collect()
     }
 
     /// Takes an answer if there is one, and asks again when it is time.
