@@ -67,7 +67,7 @@ pub struct Altered {
 
 /// Passes contents on and fails at their end if they were not what was expected. It never passes
 /// on more bytes than expected.
-pub(crate) struct Checked<'a> {
+pub struct Checked<'a> {
     from: Box<dyn Read + 'a>,
     hash: Sha256,
     passed: u64,
@@ -76,9 +76,18 @@ pub(crate) struct Checked<'a> {
     done: bool,
 }
 
+impl std::fmt::Debug for Checked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checked").field("expected", &self.expected).field("passed", &self.passed).finish()
+    }
+}
+
 impl<'a> Checked<'a> {
     /// Opens the contents that `expected` names.
-    pub(crate) fn open(contents: &'a dyn Contents, expected: Digest, size: u64) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// Nobody has them.
+    pub fn open(contents: &'a dyn Contents, expected: Digest, size: u64) -> io::Result<Self> {
         let from = contents.open(&expected)?;
         Ok(Self { from, hash: Sha256::new(), passed: 0, expected, size, done: false })
     }

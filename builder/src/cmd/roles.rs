@@ -13,13 +13,10 @@ use crate::build::{Built, Workshop};
 use crate::cluster::keys;
 use crate::cmd::Context;
 use crate::compose::{self, TrustedKey};
-use crate::emit::{self, Emitted, Mkfs};
+use crate::emit::{self, Emitted};
 use crate::profile::{ComponentName, Profiles, Role, Source};
 use crate::progress::{Amount, Outcome};
 use crate::sbom;
-
-/// The tool set with mkfs.erofs.
-const TOOLS: &str = "erofs";
 
 /// The roles of these names.
 ///
@@ -106,9 +103,8 @@ pub(super) fn make(
     out: &Path,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let mkfs = Mkfs::of_tree(&workshop.tools(TOOLS)?);
     for role in roles {
-        let emitted = image(workshop, role, built, trusted, &mkfs)?;
+        let emitted = image(workshop, role, built, trusted)?;
         let to = out.join(&role.name);
         emit::publish(&emitted.directory, &emit::FILES, &to)?;
         report(&emitted, &to, context)?;
@@ -121,14 +117,12 @@ fn image(
     role: &Role,
     built: &BTreeMap<ComponentName, Built>,
     trusted: &[TrustedKey],
-    mkfs: &Mkfs,
 ) -> anyhow::Result<Emitted> {
     let Workshop { profiles, lock, store, progress, .. } = workshop;
     let task = progress.task("image", &role.name, Amount::Unknown);
     let rootfs = compose::compose(role, profiles, lock, built, trusted)?;
     let bill = sbom::document(&rootfs, profiles, lock, built)?;
-    let waiting = || task.message("waiting for another slipway that makes it");
-    let emitted = emit::role(store, &rootfs, &bill, mkfs, waiting)?;
+    let emitted = emit::role(store, &rootfs, &bill, &|text| task.message(text))?;
     task.finish(if emitted.from_store {
         Outcome::FromStore
     } else {

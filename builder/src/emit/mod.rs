@@ -6,8 +6,8 @@
 
 mod artifacts;
 mod contents;
-mod erofs;
 mod initramfs;
+mod packs;
 mod publish;
 mod slot;
 
@@ -17,11 +17,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use image_format::Digest;
+use image_format::erofs::Packer;
 
 pub use artifacts::{Artifacts, Kernels};
 pub use contents::Stored;
-pub use erofs::Mkfs;
 pub use initramfs::write as write_initramfs;
+pub use packs::Packs;
 pub use publish::{publish, publish_file};
 pub use slot::{Slot, write as write_slot};
 
@@ -63,15 +64,15 @@ pub fn role(
     store: &Store,
     rootfs: &Rootfs,
     bill: &str,
-    mkfs: &Mkfs,
-    waiting: impl FnOnce(),
+    progress: &dyn Fn(&str),
 ) -> Result<Emitted> {
     let emitting = || format!("making the image of role {}", rootfs.role.name);
-    let entry = store.entry(Area::Images, &key(rootfs, bill, mkfs), waiting)?;
+    let waiting = || progress("waiting for another slipway that makes it");
+    let entry = store.entry(Area::Images, &key(rootfs, bill), waiting)?;
     let (directory, from_store) = match entry {
         Entry::Ready(directory) => (directory, true),
         Entry::Vacant(claim) => {
-            write(store, rootfs, bill, mkfs, claim.directory()).with_context(emitting)?;
+            write(store, rootfs, bill, claim.directory(), progress).with_context(emitting)?;
             (claim.commit()?, false)
         }
     };
@@ -86,26 +87,35 @@ pub fn role(
 }
 
 /// Everything that decides the bytes of a role's artifacts.
-fn key(rootfs: &Rootfs, bill: &str, mkfs: &Mkfs) -> Digest {
+fn key(rootfs: &Rootfs, bill: &str) -> Digest {
     let owners: String = rootfs
         .tree
         .iter()
         .map(|(path, _, owner)| format!("{path} {}\n", owner.unwrap_or_default()))
         .collect();
-    KeyHasher::new("image 1")
+    KeyHasher::new("image 2")
         .field("role", &rootfs.role.name)
         .field("budget", rootfs.role.budget_mib.to_string())
         .field("manifest", rootfs.tree.manifest().to_json())
         .field("owners", owners)
         .field("bill", bill)
-        .field("mkfs", mkfs.recipe())
+        .field("slot", slot::RECIPE)
+        .field("packer", Packer::recipe())
         .finish()
 }
 
-fn write(store: &Store, rootfs: &Rootfs, bill: &str, mkfs: &Mkfs, directory: &Path) -> Result<()> {
+fn write(
+    store: &Store,
+    rootfs: &Rootfs,
+    bill: &str,
+    directory: &Path,
+    progress: &dyn Fn(&str),
+) -> Result<()> {
     let manifest = rootfs.tree.manifest();
     let image = directory.join("slot.img");
-    let slot = slot::write(mkfs, manifest, &rootfs.contents, &image)?;
+    let packing = |owner: &str| progress(&format!("packing {owner}"));
+    let packs = Packs::of(store, &rootfs.tree, &rootfs.contents, packing)?;
+    let slot = slot::write(manifest, &rootfs.contents, &packs, &image)?;
     let init = manifest.get(&INIT.parse()?).with_context(|| format!("no component brings {INIT}"))?;
     let from = initramfs::stored(store, init, &rootfs.contents)?;
     let initramfs = std::fs::copy(&from, directory.join(initramfs::FILE))

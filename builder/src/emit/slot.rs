@@ -1,21 +1,20 @@
 //! The slot image: file system, dm-verity superblock and hash tree in one file.
 //!
-//! UUIDs and salt come from the manifest's digest: other contents have other ones, the same
-//! contents the same. Nothing follows the tree, nothing needs a label: stage 1 finds the slot by
+//! Written in one pass, hashed on the way. UUIDs and salt come from the manifest's digest: other
+//! contents have other ones, the same contents the same. Nothing follows the tree, nothing needs a label: stage 1 finds the slot by
 //! the root hash alone.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use image_format::contents::Contents;
+use image_format::Digest;
+use image_format::erofs::{self, PackedFiles};
 use image_format::manifest::Manifest;
 use image_format::verity::{BLOCK_LEN, TreeWriter};
-use image_format::{Digest, erofs};
 use uuid::Uuid;
-
-use super::erofs::Mkfs;
 
 /// Our own namespace for UUIDs made of names.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7b5d_3c2e_0f61_5d0a_9a43_51e6_a7c4_22d1);
@@ -31,47 +30,60 @@ pub struct Slot {
     pub size: u64,
 }
 
+/// Version of the bytes that [`write`] makes of a manifest: part of an image's key.
+pub(super) const RECIPE: &str = "erofs 1, verity 1";
+
 /// Writes the slot image of `manifest` to `path`.
 ///
 /// # Errors
-/// mkfs.erofs fails, or the file cannot be written.
-pub fn write(mkfs: &Mkfs, manifest: &Manifest, contents: &dyn Contents, path: &Path) -> anyhow::Result<Slot> {
+/// Contents are missing or not packed, or the file cannot be written.
+pub fn write(
+    manifest: &Manifest,
+    contents: &dyn Contents,
+    files: &dyn PackedFiles,
+    path: &Path,
+) -> anyhow::Result<Slot> {
+    let writing = || format!("writing {}", path.display());
     let digest = manifest.digest();
-    mkfs.run(manifest, contents, id("erofs", &digest), path)?;
-    append_verity(path, &digest).with_context(|| format!("adding verity to {}", path.display()))
+    let salt = Digest::salted(b"slipway verity salt", digest.as_bytes());
+    let mut to = Hashed {
+        file: BufWriter::with_capacity(1 << 20, File::create(path).with_context(writing)?),
+        tree: TreeWriter::new(salt.as_bytes()),
+        length: 0,
+    };
+    erofs::write(manifest, contents, files, id("erofs", &digest).into_bytes(), &mut to)?;
+    let Hashed { mut file, tree, length: hash_offset } = to;
+    ensure!(
+        hash_offset % BLOCK_LEN as u64 == 0,
+        "the file system has {hash_offset} bytes, which are not whole blocks"
+    );
+    let tree = tree.finish(id("verity", &digest).into_bytes())?;
+    tree.write_to(&mut file).with_context(writing)?;
+    file.flush().with_context(writing)?;
+    let size = hash_offset + tree.superblock.hash_area_len();
+    Ok(Slot { root: tree.root, hash_offset, size })
 }
 
 fn id(what: &str, digest: &Digest) -> Uuid {
     Uuid::new_v5(&NAMESPACE, format!("{what} {digest}").as_bytes())
 }
 
-fn append_verity(path: &Path, digest: &Digest) -> anyhow::Result<Slot> {
-    let mut file = File::options().read(true).write(true).open(path)?;
-    let hash_offset = pad(&mut file)?;
-    let salt = Digest::salted(b"slipway verity salt", digest.as_bytes());
-    let mut tree = TreeWriter::new(salt.as_bytes());
-    file.seek(SeekFrom::Start(0))?;
-    std::io::copy(&mut BufReader::with_capacity(1 << 20, &file), &mut tree)?;
-    let tree = tree.finish(id("verity", digest).into_bytes())?;
-    file.seek(SeekFrom::End(0))?;
-    let mut to = BufWriter::with_capacity(1 << 20, &file);
-    tree.write_to(&mut to)?;
-    to.flush()?;
-    drop(to);
-    Ok(Slot { root: tree.root, hash_offset, size: file.metadata()?.len() })
+/// The file, with every byte hashed on its way there.
+struct Hashed {
+    file: BufWriter<File>,
+    tree: TreeWriter,
+    length: u64,
 }
 
-/// Makes the file exactly as long as its superblock says, which is where stage 1 will look.
-fn pad(file: &mut File) -> anyhow::Result<u64> {
-    use std::os::unix::fs::FileExt;
-    let mut superblock = [0; erofs::SUPERBLOCK_LEN];
-    file.read_exact_at(&mut superblock, erofs::SUPERBLOCK_OFFSET).context("reading the superblock")?;
-    let image_len = erofs::Superblock::parse(&superblock)?.image_len();
-    let file_len = file.metadata()?.len();
-    ensure!(
-        image_len % BLOCK_LEN as u64 == 0 && file_len <= image_len,
-        "mkfs.erofs wrote {file_len} bytes, its superblock says {image_len}"
-    );
-    file.set_len(image_len)?;
-    Ok(image_len)
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.file.write(bytes)?;
+        self.tree.write_all(bytes.get(..length).unwrap_or_default())?;
+        self.length += length as u64;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }

@@ -1,13 +1,30 @@
-//! erofs, read only: how long an image is, and what is in it.
+//! erofs: the root file system of a slot, written and read.
 //!
 //! The image's length is where its dm-verity superblock begins, so stage 1 finds a slot without
-//! any footer or label. `tree` lists an image for size reports and `slipway inspect`. Writing erofs
-//! is mkfs.erofs' job, decompressing the kernel's; neither is here.
+//! any footer or label: that is all a machine wants of this module. `pack` compresses files cluster
+//! by cluster, `writer` (with `layout` and `directory`) makes images of packed files, `tree` lists
+//! them for size reports and `slipway inspect`. Decompressing is the kernel's business.
 
+#[cfg(feature = "author")]
+mod directory;
+#[cfg(feature = "author")]
+mod layout;
+#[cfg(feature = "author")]
+mod pack;
 mod superblock;
 #[cfg(feature = "author")]
 mod tree;
+#[cfg(feature = "author")]
+mod writer;
 
+#[cfg(feature = "author")]
+pub use pack::{CLUSTER_LEN, Cluster, Packed, Packer};
 pub use superblock::{ErofsError, SUPERBLOCK_LEN, SUPERBLOCK_OFFSET, Superblock};
 #[cfg(feature = "author")]
 pub use tree::{Inode, Tree, TreeError};
+#[cfg(feature = "author")]
+pub use writer::{PackedFiles, WriteError, write};
+
+/// The largest file that lies in an image as it is, behind its inode; larger ones are packed.
+#[cfg(feature = "author")]
+pub const INLINE_MAX: u64 = layout::INLINE_MAX;

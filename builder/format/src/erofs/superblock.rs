@@ -6,7 +6,15 @@ pub const SUPERBLOCK_OFFSET: u64 = 1024;
 /// How many bytes of it [`Superblock::parse`] wants.
 pub const SUPERBLOCK_LEN: usize = 128;
 
-const MAGIC: u32 = 0xE0F5_E1E2;
+pub(super) const MAGIC: u32 = 0xE0F5_E1E2;
+
+/// `EROFS_FEATURE_INCOMPAT_ZERO_PADDING`: compressed data ends with its last block.
+#[cfg(feature = "author")]
+pub(super) const INCOMPAT_PADDING: u32 = 1;
+
+/// `EROFS_FEATURE_INCOMPAT_BIG_PCLUSTER`, and settings of the compression behind the superblock.
+#[cfg(feature = "author")]
+pub(super) const INCOMPAT_CLUSTERS: u32 = 2;
 
 /// `EROFS_FEATURE_INCOMPAT_48BIT`: the block count has more bits, elsewhere.
 const INCOMPAT_48BIT: u32 = 0x80;

@@ -1,0 +1,162 @@
+//! A file's contents cut into clusters, each compressed by itself into whole blocks.
+//!
+//! A cluster is what the kernel reads and decompresses at once. Clusters have a fixed length before
+//! compression, so a file's packed form depends on its bytes alone: it can be made once and used in
+//! every image that holds the file. Pure; who reads files and keeps packed ones is the builder.
+
+use std::{fmt, io};
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a block: the unit of everything on disk.
+pub const BLOCK_LEN: usize = 4096;
+
+/// Bytes of a cluster before compression. The kernel's readahead is as long, so a program that is
+/// paged in reads little that it does not use; twice as much would save five percent of a slot.
+pub const CLUSTER_LEN: usize = 128 * 1024;
+
+/// zstd's level: clusters are small, and packed once.
+const LEVEL: i32 = 15;
+
+/// How the clusters of a file lie in blocks, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Packed {
+    /// The clusters in order.
+    pub clusters: Vec<Cluster>,
+}
+
+/// One cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cluster {
+    /// As it is, in so many blocks.
+    Plain(u16),
+    /// Compressed with zstd, in so many blocks.
+    Zstd(u16),
+}
+
+impl Cluster {
+    /// Its blocks on disk.
+    #[must_use]
+    pub fn blocks(self) -> u16 {
+        match self {
+            Self::Plain(blocks) | Self::Zstd(blocks) => blocks,
+        }
+    }
+}
+
+impl Packed {
+    /// Blocks of all clusters.
+    #[must_use]
+    pub fn blocks(&self) -> u32 {
+        self.clusters.iter().map(|cluster| u32::from(cluster.blocks())).fold(0, u32::saturating_add)
+    }
+
+    /// Whether nothing of it is compressed.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.clusters.iter().all(|cluster| matches!(cluster, Cluster::Plain(_)))
+    }
+
+    /// Whether it can be the packed form of a file of `size` bytes.
+    #[must_use]
+    pub(super) fn fits(&self, size: u64) -> bool {
+        self.clusters.len() as u64 == size.div_ceil(CLUSTER_LEN as u64)
+            && self.clusters.iter().enumerate().all(|(at, cluster)| {
+                let raw = raw_blocks(size, at);
+                match *cluster {
+                    Cluster::Plain(blocks) => u64::from(blocks) == raw,
+                    Cluster::Zstd(blocks) => blocks > 0 && u64::from(blocks) < raw,
+                }
+            })
+    }
+}
+
+/// Blocks that the `at`-th cluster of a file of `size` bytes has before compression.
+pub(super) fn raw_blocks(size: u64, at: usize) -> u64 {
+    let before = (at as u64).saturating_mul(CLUSTER_LEN as u64);
+    size.saturating_sub(before).min(CLUSTER_LEN as u64).div_ceil(BLOCK_LEN as u64)
+}
+
+/// Packs clusters; keeps zstd's memory from one to the next.
+pub struct Packer {
+    zstd: zstd::bulk::Compressor<'static>,
+}
+
+impl fmt::Debug for Packer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Packer").finish_non_exhaustive()
+    }
+}
+
+impl Packer {
+    /// What decides the bytes of packed clusters: part of the key of whatever keeps them.
+    #[must_use]
+    pub fn recipe() -> String {
+        format!("zstd {LEVEL} {CLUSTER_LEN}")
+    }
+
+    /// A packer.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { zstd: zstd::bulk::Compressor::new(LEVEL)? })
+    }
+
+    /// Packs one cluster of at most [`CLUSTER_LEN`] bytes; the bytes are whole blocks.
+    ///
+    /// # Errors
+    /// zstd's own.
+    pub fn pack(&mut self, cluster: &[u8]) -> io::Result<(Cluster, Vec<u8>)> {
+        let raw = cluster.len().div_ceil(BLOCK_LEN);
+        let compressed = self.zstd.compress(cluster)?;
+        let blocks = compressed.len().div_ceil(BLOCK_LEN);
+        let count = |blocks: usize| {
+            u16::try_from(blocks).map_err(|_| io::Error::other(format!("a cluster of {blocks} blocks")))
+        };
+        if blocks < raw {
+            // Padding goes in front: it lets the kernel decompress in place.
+            let mut bytes = vec![0; blocks * BLOCK_LEN - compressed.len()];
+            bytes.extend(compressed);
+            return Ok((Cluster::Zstd(count(blocks)?), bytes));
+        }
+        let mut bytes = cluster.to_vec();
+        bytes.resize(raw * BLOCK_LEN, 0);
+        Ok((Cluster::Plain(count(raw)?), bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_compress_by_a_block_stays_as_it_is() {
+        let mut packer = Packer::new().unwrap();
+        assert_eq!(packer.pack(&[7; 5000]).unwrap().0, Cluster::Zstd(1));
+        let (cluster, bytes) = packer.pack(&[7; 4000]).unwrap();
+        assert_eq!((cluster, bytes.len()), (Cluster::Plain(1), 4096));
+        assert_eq!(bytes[..4000], [7; 4000]);
+    }
+
+    #[test]
+    fn compressed_data_ends_with_its_last_block() {
+        let cluster: Vec<u8> = (0..CLUSTER_LEN).map(|at| (at / 100) as u8).collect();
+        let (kind, bytes) = Packer::new().unwrap().pack(&cluster).unwrap();
+        assert_eq!(bytes.len(), usize::from(kind.blocks()) * BLOCK_LEN);
+        let start = bytes.iter().position(|byte| *byte != 0).unwrap();
+        assert!(start < BLOCK_LEN);
+        assert_eq!(zstd::bulk::decompress(&bytes[start..], CLUSTER_LEN).unwrap(), cluster);
+    }
+
+    #[test]
+    fn a_packed_file_fits_its_own_size_only() {
+        let packed = Packed { clusters: vec![Cluster::Zstd(3), Cluster::Plain(2)] };
+        assert!(packed.fits(CLUSTER_LEN as u64 + 5000));
+        assert!(!packed.fits(CLUSTER_LEN as u64 + 4000));
+        assert!(!packed.fits(CLUSTER_LEN as u64));
+        assert!(!Packed { clusters: vec![Cluster::Zstd(32)] }.fits(CLUSTER_LEN as u64));
+    }
+}
