@@ -7,7 +7,8 @@
 mod artifacts;
 mod contents;
 mod initramfs;
-mod packs;
+pub mod packs;
+mod pool;
 mod publish;
 mod slot;
 
@@ -17,7 +18,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use image_format::Digest;
-use image_format::erofs::Packer;
+use image_format::erofs;
+use image_format::manifest::ImagePath;
 
 pub use artifacts::{Artifacts, Kernels};
 pub use contents::Stored;
@@ -60,12 +62,7 @@ pub struct Emitted {
 ///
 /// # Errors
 /// A tool fails, the slot exceeds its budget, or the store cannot be written.
-pub fn role(
-    store: &Store,
-    rootfs: &Rootfs,
-    bill: &str,
-    progress: &dyn Fn(&str),
-) -> Result<Emitted> {
+pub fn role(store: &Store, rootfs: &Rootfs, bill: &str, progress: &dyn Fn(&str)) -> Result<Emitted> {
     let emitting = || format!("making the image of role {}", rootfs.role.name);
     let waiting = || progress("waiting for another slipway that makes it");
     let entry = store.entry(Area::Images, &key(rootfs, bill), waiting)?;
@@ -100,7 +97,7 @@ fn key(rootfs: &Rootfs, bill: &str) -> Digest {
         .field("owners", owners)
         .field("bill", bill)
         .field("slot", slot::RECIPE)
-        .field("packer", Packer::recipe())
+        .field("packer", erofs::RECIPE)
         .finish()
 }
 
@@ -113,9 +110,10 @@ fn write(
 ) -> Result<()> {
     let manifest = rootfs.tree.manifest();
     let image = directory.join("slot.img");
-    let packing = |owner: &str| progress(&format!("packing {owner}"));
-    let packs = Packs::of(store, &rootfs.tree, &rootfs.contents, packing)?;
-    let slot = slot::write(manifest, &rootfs.contents, &packs, &image)?;
+    let packing = |path: &ImagePath| progress(&format!("packing {path}"));
+    let writing = || format!("writing erofs image for {}", rootfs.role.name);
+    let packs = Packs::of(store, manifest, &rootfs.contents, packing).with_context(writing)?;
+    let slot = slot::write(manifest, &rootfs.contents, &packs, &image).with_context(writing)?;
     let init = manifest.get(&INIT.parse()?).with_context(|| format!("no component brings {INIT}"))?;
     let from = initramfs::stored(store, init, &rootfs.contents)?;
     let initramfs = std::fs::copy(&from, directory.join(initramfs::FILE))

@@ -1,230 +1,296 @@
-//! Large files in packed form, made once per component and kept in the store.
+//! Large files in packed form, each made once and kept in the store.
 //!
-//! Packing takes most of the time of an image. A component that did not change is not packed again,
-//! whatever image it goes into, so a changed small file costs a copy and the hash tree. What a
-//! cluster is and how it is packed is `image_format::erofs`' business; here are threads and files.
+//! Packing takes most of the time of an image. A file that did not change is not packed again,
+//! whatever component or image it is in, so a changed file costs its own packing, a copy of the
+//! others and the hash tree. `pool` has the threads; what a cluster is and how it is packed is
+//! `image_format::erofs`' business.
+//!
+//! A pack is a directory of the store, `packs/KEY`, with the blocks and an index that says what
+//! they are: they are hashed whenever they go into an image, and by `slipway fetch --verify`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use image_format::Digest;
 use image_format::contents::{Checked, Contents};
-use image_format::erofs::{CLUSTER_LEN, Cluster, INLINE_MAX, Packed, PackedFiles, Packer};
-use image_format::manifest::{Kind, Merged};
+use image_format::erofs::{self, BLOCK_LEN, CLUSTER_LEN, Packed, PackedFiles};
+use image_format::manifest::{ImagePath, Kind, Manifest};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use crate::store::{Area, Entry, KeyHasher, Store};
+use super::pool;
+use crate::store::{Area, Claim, Entry, KeyHasher, Store};
 
-/// The blocks of all files, one after the other.
+/// The blocks of all clusters, one after the other.
 const BLOCKS: &str = "blocks";
-/// Which file is where among them.
+/// What they are.
 const INDEX: &str = "index.json";
 /// Clusters that each thread packs before what is done is written: bounds the memory.
-const CLUSTERS_PER_THREAD: usize = 8;
+const CLUSTERS_PER_THREAD: usize = 16;
 
 /// Packed files, in the store.
 #[derive(Debug, Default)]
 pub struct Packs {
-    files: BTreeMap<Digest, Place>,
+    files: BTreeMap<Digest, Pack>,
 }
 
-/// Where a packed file is.
+/// One packed file.
 #[derive(Debug)]
-struct Place {
-    packed: Packed,
+struct Pack {
+    index: Index,
     blocks: PathBuf,
-    offset: u64,
 }
 
-/// A line of the index.
-#[derive(Debug, Serialize, Deserialize)]
+/// The index of a pack.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Line {
+struct Index {
+    /// Of the blocks.
     sha256: Digest,
-    offset: u64,
-    clusters: Vec<Cluster>,
+    clusters: Packed,
+}
+
+/// What a pack in the store turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Health {
+    /// As it was made.
+    Sound,
+    /// Not so; what is wrong with it.
+    Damaged(String),
+}
+
+/// A large file of a manifest.
+#[derive(Debug, Clone, Copy)]
+struct Large<'a> {
+    path: &'a ImagePath,
+    sha256: Digest,
+    size: u64,
+}
+
+/// A pack that is being made.
+struct Making {
+    sha256: Digest,
+    claim: Claim,
+    blocks: BufWriter<File>,
+    hash: Sha256,
+    clusters: Packed,
 }
 
 impl Packs {
-    /// The packed form of every large file in `tree`; `packing` is told whose files are packed now.
+    /// The packed form of every large file of `manifest`; `packing` is told what is packed now.
     ///
     /// # Errors
     /// Contents are missing or altered, or the store cannot be written.
-    pub fn of(store: &Store, tree: &Merged, contents: &dyn Contents, packing: impl Fn(&str)) -> Result<Self> {
-        let mut by_owner: BTreeMap<&str, BTreeMap<Digest, u64>> = BTreeMap::new();
-        for (_, node, owner) in tree.iter() {
+    pub fn of(
+        store: &Store,
+        manifest: &Manifest,
+        contents: &dyn Contents,
+        packing: impl Fn(&ImagePath),
+    ) -> Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::with_threads(store, manifest, contents, packing, threads)
+    }
+
+    fn with_threads(
+        store: &Store,
+        manifest: &Manifest,
+        contents: &dyn Contents,
+        packing: impl Fn(&ImagePath),
+        threads: usize,
+    ) -> Result<Self> {
+        let mut wanted = BTreeMap::new();
+        for (path, node) in manifest.iter() {
             match node.kind {
-                Kind::File { sha256, size } if size > INLINE_MAX => {
-                    by_owner.entry(owner.unwrap_or_default()).or_default().insert(sha256, size);
+                Kind::File { sha256, size } if !erofs::is_inline(node) => {
+                    wanted.entry(sha256).or_insert(Large { path, sha256, size });
                 }
                 _ => {}
             }
         }
         let mut packs = Self::default();
-        for (owner, files) in by_owner {
-            let directory = match store.entry(Area::Images, &key(&files), || {})? {
-                Entry::Ready(directory) => directory,
+        let mut line = Line { batch: Vec::new(), making: VecDeque::new(), threads, packs: &mut packs };
+        // In the order of digests: two processes that wait for each other's files wait in one direction only.
+        for large in wanted.into_values() {
+            match store.entry(Area::Packs, &key(&large.sha256), || {})? {
+                Entry::Ready(directory) => line.packs.add(large.sha256, &directory)?,
                 Entry::Vacant(claim) => {
-                    packing(owner);
-                    make(&files, contents, claim.directory())
-                        .with_context(|| format!("packing the files of {owner}"))?;
-                    claim.commit()?
+                    packing(large.path);
+                    line.add(large, claim, contents).with_context(|| format!("packing {}", large.path))?;
                 }
-            };
-            packs.add(&directory).with_context(|| format!("reading the packed files of {owner}"))?;
+            }
         }
+        line.pack()?;
         Ok(packs)
     }
 
-    fn add(&mut self, directory: &Path) -> Result<()> {
-        let path = directory.join(INDEX);
-        let text = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-        let lines: Vec<Line> =
-            serde_json::from_slice(&text).with_context(|| format!("parsing {}", path.display()))?;
-        for Line { sha256, offset, clusters } in lines {
-            let place = Place { packed: Packed { clusters }, blocks: directory.join(BLOCKS), offset };
-            self.files.insert(sha256, place);
+    fn add(&mut self, sha256: Digest, directory: &Path) -> Result<()> {
+        let index = Index::read(directory)?;
+        self.files.insert(sha256, Pack { index, blocks: directory.join(BLOCKS) });
+        Ok(())
+    }
+}
+
+/// Files on their way into packs: clusters of many small files are packed at once, as those of one
+/// large file are.
+struct Line<'a> {
+    /// Clusters to be packed, each a piece of the file that is so many places into `making`.
+    batch: Vec<(usize, Vec<u8>)>,
+    /// Files of which all clusters but those of the batch are written.
+    making: VecDeque<Making>,
+    threads: usize,
+    packs: &'a mut Packs,
+}
+
+impl Line<'_> {
+    /// Reads a file into the batch, and packs whenever that is full.
+    fn add(&mut self, large: Large, claim: Claim, contents: &dyn Contents) -> Result<()> {
+        let mut from = Checked::open(contents, large.sha256, large.size)?;
+        self.making.push_back(Making::new(large.sha256, claim)?);
+        loop {
+            let mut cluster = Vec::with_capacity(CLUSTER_LEN);
+            from.by_ref().take(CLUSTER_LEN as u64).read_to_end(&mut cluster)?;
+            if cluster.is_empty() {
+                return Ok(());
+            }
+            self.batch.push((self.making.len() - 1, cluster));
+            if self.batch.len() >= self.threads * CLUSTERS_PER_THREAD {
+                self.pack_batch()?;
+                self.finish_all_but(1)?;
+            }
+        }
+    }
+
+    /// Packs what is left.
+    fn pack(mut self) -> Result<()> {
+        self.pack_batch()?;
+        self.finish_all_but(0)
+    }
+
+    fn pack_batch(&mut self) -> Result<()> {
+        let batch = std::mem::take(&mut self.batch);
+        let packed = pool::map(&batch, self.threads, |(_, cluster)| erofs::pack(cluster))?;
+        for ((file, _), packed) in batch.iter().zip(packed) {
+            let (cluster, bytes) = packed?;
+            let making = self.making.get_mut(*file).context("finding whose cluster this is")?;
+            making.hash.update(&bytes);
+            making.blocks.write_all(&bytes).context("writing a pack")?;
+            making.clusters.clusters.push(cluster);
+        }
+        Ok(())
+    }
+
+    /// Puts finished packs in place. Of the last one in line there may be more to come.
+    fn finish_all_but(&mut self, left: usize) -> Result<()> {
+        while self.making.len() > left {
+            let Some(making) = self.making.pop_front() else { break };
+            let sha256 = making.sha256;
+            let directory = making.finish()?;
+            self.packs.add(sha256, &directory)?;
         }
         Ok(())
     }
 }
 
+impl Making {
+    fn new(sha256: Digest, claim: Claim) -> Result<Self> {
+        let path = claim.directory().join(BLOCKS);
+        let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+        let blocks = BufWriter::with_capacity(1 << 20, file);
+        Ok(Self { sha256, claim, blocks, hash: Sha256::new(), clusters: Packed::default() })
+    }
+
+    fn finish(mut self) -> Result<PathBuf> {
+        self.blocks.flush().context("writing a pack")?;
+        let index =
+            Index { sha256: Digest::from_bytes(self.hash.finalize().into()), clusters: self.clusters };
+        let path = self.claim.directory().join(INDEX);
+        std::fs::write(&path, serde_json::to_vec(&index)?)
+            .with_context(|| format!("writing {}", path.display()))?;
+        Ok(self.claim.commit()?)
+    }
+}
+
+impl Index {
+    fn read(directory: &Path) -> Result<Self> {
+        let path = directory.join(INDEX);
+        let text = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| {
+            format!("parsing {}: `slipway fetch --verify` moves damaged packs aside", path.display())
+        })
+    }
+
+    fn len(&self) -> u64 {
+        u64::from(self.clusters.blocks()) * BLOCK_LEN as u64
+    }
+}
+
+fn key(sha256: &Digest) -> Digest {
+    KeyHasher::new("pack 1").field("recipe", erofs::RECIPE).field("file", sha256.as_bytes()).finish()
+}
+
+/// Hashes a pack anew.
+///
+/// # Errors
+/// The file system said no.
+pub fn verify(directory: &Path) -> Result<Health> {
+    let damaged = |error: anyhow::Error| Ok(Health::Damaged(format!("{error:#}")));
+    let pack = match Index::read(directory) {
+        Ok(index) => Pack { index, blocks: directory.join(BLOCKS) },
+        Err(error) => return damaged(error),
+    };
+    match pack.open().and_then(|mut blocks| io::copy(&mut blocks, &mut io::sink())) {
+        Ok(_) => Ok(Health::Sound),
+        Err(error) => damaged(error.into()),
+    }
+}
+
+/// The blocks, as the only contents it has.
+impl Contents for Pack {
+    fn open(&self, _: &Digest) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(File::open(&self.blocks)?))
+    }
+}
+
+impl Pack {
+    fn open(&self) -> io::Result<Blocks<'_>> {
+        let checked = Checked::open(self, self.index.sha256, self.index.len());
+        Ok(Blocks { from: checked.map_err(|error| self.at(&error))?, pack: self })
+    }
+
+    fn at(&self, error: &io::Error) -> io::Error {
+        let path = self.blocks.display();
+        let hint = "`slipway fetch --verify` moves damaged packs aside";
+        io::Error::new(error.kind(), format!("reading {path}: {error}: {hint}"))
+    }
+}
+
+/// Reads blocks; an error says whose.
+struct Blocks<'a> {
+    from: Checked<'a>,
+    pack: &'a Pack,
+}
+
+impl Read for Blocks<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.from.read(buffer).map_err(|error| self.pack.at(&error))
+    }
+}
+
 impl PackedFiles for Packs {
     fn packed(&self, digest: &Digest) -> Option<Packed> {
-        self.files.get(digest).map(|place| place.packed.clone())
+        self.files.get(digest).map(|pack| pack.index.clusters.clone())
     }
 
     fn blocks(&self, digest: &Digest) -> io::Result<Box<dyn Read + '_>> {
-        let Some(place) = self.files.get(digest) else {
-            return Err(io::Error::new(io::ErrorKind::NotFound, format!("nobody packed {digest}")));
-        };
-        let mut file = File::open(&place.blocks).map_err(|error| {
-            io::Error::new(error.kind(), format!("opening {}: {error}", place.blocks.display()))
-        })?;
-        file.seek(SeekFrom::Start(place.offset))?;
-        Ok(Box::new(file))
-    }
-}
-
-fn key(files: &BTreeMap<Digest, u64>) -> Digest {
-    let key = KeyHasher::new("packed 1").field("recipe", Packer::recipe());
-    files.keys().fold(key, |key, digest| key.field("file", digest.as_bytes())).finish()
-}
-
-fn make(files: &BTreeMap<Digest, u64>, contents: &dyn Contents, directory: &Path) -> Result<()> {
-    let path = directory.join(BLOCKS);
-    let creating = || format!("creating {}", path.display());
-    let mut blocks = BufWriter::with_capacity(1 << 20, File::create(&path).with_context(creating)?);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut packers = (0..threads).map(|_| Packer::new()).collect::<io::Result<Vec<_>>>()?;
-    let mut lines = Vec::new();
-    let mut offset = 0;
-    for (sha256, size) in files {
-        let mut from = Checked::open(contents, *sha256, *size)?;
-        let mut clusters = Vec::new();
-        let mut length = 0;
-        loop {
-            let batch = read_batch(&mut from, threads * CLUSTERS_PER_THREAD)?;
-            if batch.is_empty() {
-                break;
-            }
-            for (cluster, bytes) in pack(&batch, &mut packers)? {
-                blocks.write_all(&bytes).with_context(creating)?;
-                length += bytes.len() as u64;
-                clusters.push(cluster);
-            }
+        match self.files.get(digest) {
+            Some(pack) => Ok(Box::new(BufReader::with_capacity(1 << 16, pack.open()?))),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, format!("nobody packed {digest}"))),
         }
-        lines.push(Line { sha256: *sha256, offset, clusters });
-        offset += length;
     }
-    blocks.flush().with_context(creating)?;
-    let path = directory.join(INDEX);
-    std::fs::write(&path, serde_json::to_vec(&lines)?).with_context(|| format!("writing {}", path.display()))
-}
-
-/// The next clusters of a file, at most `count`; only the file's last one is short.
-fn read_batch(from: &mut impl Read, count: usize) -> io::Result<Vec<Vec<u8>>> {
-    let mut batch = Vec::new();
-    while batch.len() < count {
-        let mut cluster = Vec::with_capacity(CLUSTER_LEN);
-        from.by_ref().take(CLUSTER_LEN as u64).read_to_end(&mut cluster)?;
-        if cluster.is_empty() {
-            break;
-        }
-        batch.push(cluster);
-    }
-    Ok(batch)
-}
-
-/// Packs clusters, each thread its share of them; the result has their order.
-fn pack(batch: &[Vec<u8>], packers: &mut [Packer]) -> io::Result<Vec<(Cluster, Vec<u8>)>> {
-    let share = batch.len().div_ceil(packers.len()).max(1);
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = batch
-            .chunks(share)
-            .zip(packers)
-            .map(|(share, packer)| {
-                scope.spawn(|| share.iter().map(|cluster| packer.pack(cluster)).collect::<io::Result<Vec<_>>>())
-            })
-            .collect();
-        let mut packed = Vec::with_capacity(batch.len());
-        for thread in threads {
-            packed.extend(thread.join().map_err(|_| io::Error::other("a packing thread panicked"))??);
-        }
-        Ok(packed)
-    })
 }
 
 #[cfg(test)]
-mod tests {
-    use image_format::manifest::Manifest;
-
-    use super::*;
-    use crate::emit::Stored;
-
-    fn tree(contents: &mut Stored, files: &[(&str, usize)]) -> Merged {
-        let mut tree = Merged::new();
-        for (path, len) in files {
-            let bytes: Vec<u8> = (0..*len).map(|at| (at / 3 % 251) as u8).collect();
-            let node = contents.add_bytes(bytes, 0o644);
-            let mut manifest = Manifest::new();
-            manifest.insert(path.parse().unwrap(), node).unwrap();
-            tree.add("thing", &manifest).unwrap();
-        }
-        tree
-    }
-
-    #[test]
-    fn a_component_is_packed_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).unwrap();
-        let mut contents = Stored::default();
-        let tree = tree(&mut contents, &[("/small", 10), ("/large", 5_000_000), ("/other", 300_000)]);
-        let packed = std::cell::Cell::new(0);
-        let pack = || Packs::of(&store, &tree, &contents, |_| packed.set(packed.get() + 1)).unwrap();
-        let (first, second) = (pack(), pack());
-        assert_eq!(packed.get(), 1);
-        assert_eq!(first.files.len(), 2, "small files are not packed");
-        for digest in first.files.keys() {
-            let mut bytes = Vec::new();
-            second.blocks(digest).unwrap().read_to_end(&mut bytes).unwrap();
-            assert!(bytes.len() as u64 >= u64::from(second.packed(digest).unwrap().blocks()) * 4096);
-            assert_eq!(first.packed(digest), second.packed(digest));
-        }
-    }
-
-    #[test]
-    fn the_number_of_threads_does_not_change_what_is_packed() {
-        let bytes: Vec<u8> = (0..CLUSTER_LEN * 5 + 77).map(|at| (at / 3 % 251) as u8).collect();
-        let batch = read_batch(&mut &bytes[..], 100).unwrap();
-        assert_eq!(batch.iter().map(Vec::len).sum::<usize>(), bytes.len());
-        let with = |threads: usize| {
-            let mut packers: Vec<_> = (0..threads).map(|_| Packer::new().unwrap()).collect();
-            pack(&batch, &mut packers).unwrap()
-        };
-        assert_eq!(with(1), with(4));
-    }
-}
+mod tests;

@@ -9,8 +9,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use image_format::contents::Contents;
 use image_format::Digest;
+use image_format::contents::Contents;
 use image_format::erofs::{self, PackedFiles};
 use image_format::manifest::Manifest;
 use image_format::verity::{BLOCK_LEN, TreeWriter};

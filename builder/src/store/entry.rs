@@ -19,6 +19,8 @@ pub enum Area {
     Trees,
     /// Outputs of components.
     Built,
+    /// Files in the form that they have in images.
+    Packs,
     /// Emitted images.
     Images,
 }
@@ -28,6 +30,7 @@ impl Area {
         match self {
             Area::Trees => "trees",
             Area::Built => "built",
+            Area::Packs => "packs",
             Area::Images => "images",
         }
     }

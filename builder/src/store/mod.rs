@@ -164,7 +164,9 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let root = std::path::absolute(root).map_err(StoreError::io("finding", root))?;
         let store = Self { root };
-        for directory in ["blobs/sha256", "partial", "trees", "built", "images", "go", "locks", "tmp"] {
+        for directory in
+            ["blobs/sha256", "partial", "trees", "built", "packs", "images", "go", "locks", "tmp"]
+        {
             let path = store.root.join(directory);
             std::fs::create_dir_all(&path).map_err(StoreError::io("creating", &path))?;
         }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::layout::{INLINE_MAX, INODE_LEN, Planned};
+use super::layout::Planned;
 use super::pack::BLOCK_LEN;
 use crate::manifest::{ImagePath, Kind, Manifest};
 
@@ -16,7 +16,7 @@ const ENTRY_LEN: usize = 12;
 #[derive(Debug, Default)]
 pub(super) struct Directory<'a> {
     blocks: Vec<Vec<(&'a str, Target<'a>)>>,
-    subdirectories: u16,
+    subdirectories: u32,
 }
 
 /// What an entry names.
@@ -72,33 +72,30 @@ impl<'a> Directory<'a> {
                 block.push((name, target));
             }
         }
-        Self { blocks, subdirectories: u16::try_from(directories).unwrap_or(u16::MAX) }
+        Self { blocks, subdirectories: u32::try_from(directories).unwrap_or(u32::MAX) }
     }
 
     /// Its links: one from each subdirectory, its own and its parent's among the counted entries.
-    pub(super) fn links(&self) -> u16 {
+    pub(super) fn links(&self) -> u32 {
         self.subdirectories
     }
 
-    fn last_len(&self) -> usize {
-        self.blocks.last().map_or(0, |block| block.iter().map(|(name, _)| ENTRY_LEN + name.len()).sum())
+    /// Blocks of its contents, the last one perhaps not full.
+    pub(super) fn blocks(&self) -> u64 {
+        self.blocks.len() as u64
+    }
+
+    /// Bytes of its last block.
+    pub(super) fn last_len(&self) -> u64 {
+        self.blocks
+            .last()
+            .map_or(0, |block| block.iter().map(|(name, _)| ENTRY_LEN + name.len()).sum::<usize>())
+            as u64
     }
 
     /// Bytes of its contents.
     pub(super) fn size(&self) -> u64 {
-        let before = self.blocks.len().saturating_sub(1) * BLOCK_LEN;
-        (before + self.last_len()) as u64
-    }
-
-    /// Bytes of its last block that lie behind the inode; none if they do not fit there.
-    pub(super) fn inline_len(&self) -> u64 {
-        Some(self.last_len() as u64).filter(|len| *len <= INLINE_MAX).unwrap_or(0)
-    }
-
-    /// Blocks of their own.
-    pub(super) fn whole_blocks(&self) -> u64 {
-        let inline = usize::from(self.inline_len() > 0);
-        (self.blocks.len() - inline.min(self.blocks.len())) as u64
+        self.blocks().saturating_sub(1) * BLOCK_LEN as u64 + self.last_len()
     }
 
     /// Its contents, every block but the last padded; `inodes` knows the numbers.
@@ -108,7 +105,7 @@ impl<'a> Directory<'a> {
             bytes.resize(bytes.len().next_multiple_of(BLOCK_LEN), 0);
             let mut name_at = block.len() * ENTRY_LEN;
             for (name, target) in block {
-                let number = inodes.get(target.path).map_or(0, |inode| inode.offset / INODE_LEN);
+                let number = inodes.get(target.path).map_or(0, Planned::number);
                 bytes.extend(number.to_le_bytes());
                 bytes.extend((name_at as u16).to_le_bytes());
                 bytes.extend([target.kind, 0]);

@@ -18,13 +18,11 @@ mod tree;
 mod writer;
 
 #[cfg(feature = "author")]
-pub use pack::{CLUSTER_LEN, Cluster, Packed, Packer};
+pub use layout::is_inline;
+#[cfg(feature = "author")]
+pub use pack::{BLOCK_LEN, CLUSTER_LEN, Cluster, Packed, RECIPE, pack};
 pub use superblock::{ErofsError, SUPERBLOCK_LEN, SUPERBLOCK_OFFSET, Superblock};
 #[cfg(feature = "author")]
 pub use tree::{Inode, Tree, TreeError};
 #[cfg(feature = "author")]
 pub use writer::{PackedFiles, WriteError, write};
-
-/// The largest file that lies in an image as it is, behind its inode; larger ones are packed.
-#[cfg(feature = "author")]
-pub const INLINE_MAX: u64 = layout::INLINE_MAX;

@@ -4,7 +4,7 @@
 //! compression, so a file's packed form depends on its bytes alone: it can be made once and used in
 //! every image that holds the file. Pure; who reads files and keeps packed ones is the builder.
 
-use std::{fmt, io};
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,10 @@ pub const CLUSTER_LEN: usize = 128 * 1024;
 
 /// zstd's level: clusters are small, and packed once.
 const LEVEL: i32 = 15;
+
+/// What decides the bytes of packed clusters: part of the key of whatever keeps them. Clusters of
+/// another length or level, or a zstd that packs otherwise, need another text.
+pub const RECIPE: &str = "zstd 15 of 128 KiB";
 
 /// How the clusters of a file lie in blocks, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -79,53 +83,29 @@ pub(super) fn raw_blocks(size: u64, at: usize) -> u64 {
     size.saturating_sub(before).min(CLUSTER_LEN as u64).div_ceil(BLOCK_LEN as u64)
 }
 
-/// Packs clusters; keeps zstd's memory from one to the next.
-pub struct Packer {
-    zstd: zstd::bulk::Compressor<'static>,
-}
-
-impl fmt::Debug for Packer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Packer").finish_non_exhaustive()
+/// Packs one cluster of at most [`CLUSTER_LEN`] bytes; the bytes are whole blocks.
+///
+/// zstd starts afresh for each: what a thread has packed before has no say in the bytes.
+///
+/// # Errors
+/// The cluster is too long, or zstd's own.
+pub fn pack(cluster: &[u8]) -> io::Result<(Cluster, Vec<u8>)> {
+    let raw = cluster.len().div_ceil(BLOCK_LEN);
+    let count = |blocks: usize| match u16::try_from(blocks) {
+        Ok(count) if cluster.len() <= CLUSTER_LEN => Ok(count),
+        _ => Err(io::Error::other(format!("a cluster of {} bytes", cluster.len()))),
+    };
+    let compressed = zstd::bulk::compress(cluster, LEVEL)?;
+    let blocks = compressed.len().div_ceil(BLOCK_LEN);
+    if blocks < raw {
+        // Padding goes in front: it lets the kernel decompress in place.
+        let mut bytes = vec![0; blocks * BLOCK_LEN - compressed.len()];
+        bytes.extend(compressed);
+        return Ok((Cluster::Zstd(count(blocks)?), bytes));
     }
-}
-
-impl Packer {
-    /// What decides the bytes of packed clusters: part of the key of whatever keeps them.
-    #[must_use]
-    pub fn recipe() -> String {
-        format!("zstd {LEVEL} {CLUSTER_LEN}")
-    }
-
-    /// A packer.
-    ///
-    /// # Errors
-    /// There is no memory for it.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self { zstd: zstd::bulk::Compressor::new(LEVEL)? })
-    }
-
-    /// Packs one cluster of at most [`CLUSTER_LEN`] bytes; the bytes are whole blocks.
-    ///
-    /// # Errors
-    /// zstd's own.
-    pub fn pack(&mut self, cluster: &[u8]) -> io::Result<(Cluster, Vec<u8>)> {
-        let raw = cluster.len().div_ceil(BLOCK_LEN);
-        let compressed = self.zstd.compress(cluster)?;
-        let blocks = compressed.len().div_ceil(BLOCK_LEN);
-        let count = |blocks: usize| {
-            u16::try_from(blocks).map_err(|_| io::Error::other(format!("a cluster of {blocks} blocks")))
-        };
-        if blocks < raw {
-            // Padding goes in front: it lets the kernel decompress in place.
-            let mut bytes = vec![0; blocks * BLOCK_LEN - compressed.len()];
-            bytes.extend(compressed);
-            return Ok((Cluster::Zstd(count(blocks)?), bytes));
-        }
-        let mut bytes = cluster.to_vec();
-        bytes.resize(raw * BLOCK_LEN, 0);
-        Ok((Cluster::Plain(count(raw)?), bytes))
-    }
+    let mut bytes = cluster.to_vec();
+    bytes.resize(raw * BLOCK_LEN, 0);
+    Ok((Cluster::Plain(count(raw)?), bytes))
 }
 
 #[cfg(test)]
@@ -134,9 +114,8 @@ mod tests {
 
     #[test]
     fn what_does_not_compress_by_a_block_stays_as_it_is() {
-        let mut packer = Packer::new().unwrap();
-        assert_eq!(packer.pack(&[7; 5000]).unwrap().0, Cluster::Zstd(1));
-        let (cluster, bytes) = packer.pack(&[7; 4000]).unwrap();
+        assert_eq!(pack(&[7; 5000]).unwrap().0, Cluster::Zstd(1));
+        let (cluster, bytes) = pack(&[7; 4000]).unwrap();
         assert_eq!((cluster, bytes.len()), (Cluster::Plain(1), 4096));
         assert_eq!(bytes[..4000], [7; 4000]);
     }
@@ -144,7 +123,7 @@ mod tests {
     #[test]
     fn compressed_data_ends_with_its_last_block() {
         let cluster: Vec<u8> = (0..CLUSTER_LEN).map(|at| (at / 100) as u8).collect();
-        let (kind, bytes) = Packer::new().unwrap().pack(&cluster).unwrap();
+        let (kind, bytes) = pack(&cluster).unwrap();
         assert_eq!(bytes.len(), usize::from(kind.blocks()) * BLOCK_LEN);
         let start = bytes.iter().position(|byte| *byte != 0).unwrap();
         assert!(start < BLOCK_LEN);

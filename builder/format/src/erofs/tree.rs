@@ -10,8 +10,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use super::{ErofsError, SUPERBLOCK_LEN, SUPERBLOCK_OFFSET, Superblock};
 use crate::manifest::{ImagePath, PathError};
 
-/// Largest directory that is read, in bytes: some ten thousand names.
-const DIRECTORY_MAX: u64 = 1 << 20;
+/// Largest directory that is read, in bytes: some hundred thousand names.
+const DIRECTORY_MAX: u64 = 16 << 20;
 /// Largest file that [`Tree::read`] reads, in bytes.
 const FILE_MAX: u64 = 1 << 20;
 

@@ -6,7 +6,7 @@
 
 use std::io::{self, Read, Write};
 
-use super::layout::{Body, INODE_LEN, Plan, Planned, plan};
+use super::layout::{Body, LONG_LEN, Plan, Planned, SHORT_LEN, plan};
 use super::pack::{BLOCK_LEN, CLUSTER_LEN, Cluster, Packed};
 use super::superblock::{INCOMPAT_CLUSTERS, INCOMPAT_PADDING, MAGIC, SUPERBLOCK_OFFSET};
 use crate::Digest;
@@ -31,9 +31,6 @@ pub enum WriteError {
     /// A large file that nobody packed, or packed otherwise.
     #[error("{0} ({1}) has not been packed")]
     NotPacked(ImagePath, Digest),
-    /// More than the format's small inodes hold.
-    #[error("{0} is too large, or its owner's number is beyond 65535")]
-    TooLarge(ImagePath),
     /// More than the format can address.
     #[error("the image has more than 2^32 blocks")]
     Full,
@@ -41,7 +38,7 @@ pub enum WriteError {
     #[error("adding {0}")]
     Read(ImagePath, #[source] io::Error),
     /// Reading packed contents.
-    #[error("adding the contents {0}")]
+    #[error("adding the packed contents {0}")]
     ReadPacked(Digest, #[source] io::Error),
     /// Writing the image.
     #[error("writing the image")]
@@ -64,12 +61,13 @@ pub fn write(
     meta.put(SUPERBLOCK_OFFSET, &superblock(&plan, uuid));
     for (number, (path, inode)) in plan.inodes.iter().enumerate() {
         // Numbers for stat(2), from 1; the kernel finds inodes by their place.
-        meta.put(inode.offset, &inode_bytes(inode, number as u32 + 1));
+        let number = u32::try_from(number + 1).map_err(|_| WriteError::Full)?;
+        meta.put(inode.offset, &inode_bytes(inode, number));
         let read = |source| WriteError::Read((*path).clone(), source);
-        meta.put(inode.offset + INODE_LEN, &behind(inode, &plan, contents).map_err(read)?);
+        meta.put(inode.offset + inode.len, &behind(inode, &plan, contents).map_err(read)?);
     }
     to.write_all(&meta.0).map_err(WriteError::Write)?;
-    write_directories(&plan, to).map_err(WriteError::Write)?;
+    write_own_blocks(&plan, to).map_err(WriteError::Write)?;
     for digest in &plan.order {
         let packed = files.packed(digest).unwrap_or_default();
         copy_blocks(files, digest, packed.blocks(), to)?;
@@ -116,38 +114,46 @@ fn superblock(plan: &Plan, uuid: [u8; 16]) -> Vec<u8> {
     bytes
 }
 
-/// An inode of 32 bytes (the kernel's "compact" one, whose time is the superblock's: 1970).
-fn inode_bytes(inode: &Planned, number: u32) -> [u8; INODE_LEN as usize] {
+/// An inode. A short one ("compact") has the superblock's time, a long one ("extended") its own:
+/// both are 1970.
+fn inode_bytes(inode: &Planned, number: u32) -> Vec<u8> {
     const PLAIN: u16 = 0;
     const COMPRESSED: u16 = 1;
     const INLINE: u16 = 2;
     let node = inode.node;
+    let inline = if inode.inline_len() > 0 { INLINE } else { PLAIN };
     let (layout, size, value) = match &inode.body {
-        Body::Directory { entries, block } => {
-            let layout = if entries.inline_len() > 0 { INLINE } else { PLAIN };
-            (layout, entries.size(), *block)
-        }
-        Body::Inline => (INLINE, inode.inline_len(), 0),
+        Body::Directory { entries, block } => (inline, entries.size(), *block),
+        // An empty file has nothing inline, and must not claim to.
+        Body::Inline => (inline, inode.inline_len(), 0),
+        Body::Target { target, block } => (PLAIN, target.len() as u64, *block),
         Body::Plain { block } => (PLAIN, node.size(), *block),
         Body::Packed { packed, .. } => (COMPRESSED, node.size(), packed.blocks()),
     };
-    // An empty file has nothing inline, and must not claim to.
-    let layout = if size == 0 { PLAIN } else { layout };
     let kind = match node.kind {
         Kind::Directory {} => 0o040_000,
         Kind::File { .. } => 0o100_000,
         Kind::Symlink { .. } => 0o120_000,
     };
-    let mut bytes = [0; INODE_LEN as usize];
+    let mut bytes = vec![0; if inode.len == LONG_LEN { LONG_LEN } else { SHORT_LEN } as usize];
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
-    put(0, &(layout << 1).to_le_bytes());
     put(4, &(kind | node.mode).to_le_bytes());
-    put(6, &inode.links.to_le_bytes());
-    put(8, &(size as u32).to_le_bytes());
     put(16, &value.to_le_bytes());
     put(20, &number.to_le_bytes());
-    put(24, &(node.uid as u16).to_le_bytes());
-    put(26, &(node.gid as u16).to_le_bytes());
+    if inode.len == LONG_LEN {
+        put(0, &(layout << 1 | 1).to_le_bytes());
+        put(8, &size.to_le_bytes());
+        put(24, &node.uid.to_le_bytes());
+        put(28, &node.gid.to_le_bytes());
+        put(44, &inode.links.to_le_bytes());
+    } else {
+        // `layout` has seen to it that all of this fits.
+        put(0, &(layout << 1).to_le_bytes());
+        put(6, &(inode.links as u16).to_le_bytes());
+        put(8, &(size as u32).to_le_bytes());
+        put(24, &(node.uid as u16).to_le_bytes());
+        put(26, &(node.gid as u16).to_le_bytes());
+    }
     bytes
 }
 
@@ -156,7 +162,7 @@ fn behind(inode: &Planned, plan: &Plan, contents: &dyn Contents) -> io::Result<V
     match (&inode.body, &inode.node.kind) {
         (Body::Directory { entries, .. }, _) => {
             let bytes = entries.bytes(&plan.inodes);
-            let inline = usize::try_from(entries.inline_len()).unwrap_or_default();
+            let inline = usize::try_from(inode.inline_len()).unwrap_or_default();
             Ok(bytes[bytes.len().saturating_sub(inline)..].to_vec())
         }
         (Body::Inline, Kind::Symlink { target }) => Ok(target.clone().into_bytes()),
@@ -210,20 +216,16 @@ fn index(packed: &Packed, block: u32, size: u64) -> Vec<u8> {
     bytes
 }
 
-/// The blocks of directories that are not inline.
-fn write_directories(plan: &Plan, to: &mut impl Write) -> io::Result<()> {
-    let mut directories: Vec<_> = plan
-        .inodes
-        .values()
-        .filter_map(|inode| match &inode.body {
-            Body::Directory { entries, block } if entries.whole_blocks() > 0 => Some((*block, entries)),
-            _ => None,
-        })
-        .collect();
-    directories.sort_by_key(|(block, _)| *block);
-    for (_, entries) in directories {
-        let mut bytes = entries.bytes(&plan.inodes);
-        bytes.resize(usize::try_from(entries.whole_blocks()).unwrap_or_default() * BLOCK_LEN, 0);
+/// The blocks of directories and links that are not inline. In the order of paths, as `layout` gave
+/// them their places.
+fn write_own_blocks(plan: &Plan, to: &mut impl Write) -> io::Result<()> {
+    for inode in plan.inodes.values() {
+        let mut bytes = match &inode.body {
+            Body::Directory { entries, .. } if inode.own_blocks() > 0 => entries.bytes(&plan.inodes),
+            Body::Target { target, .. } => target.as_bytes().to_vec(),
+            _ => continue,
+        };
+        bytes.resize(usize::try_from(inode.own_blocks()).unwrap_or_default() * BLOCK_LEN, 0);
         to.write_all(&bytes)?;
     }
     Ok(())
@@ -237,7 +239,7 @@ fn copy_blocks(
 ) -> Result<(), WriteError> {
     let read = |source| WriteError::ReadPacked(*digest, source);
     let mut from = files.blocks(digest).map_err(read)?;
-    let mut buffer = vec![0; 64 * BLOCK_LEN];
+    let mut buffer = vec![0; 256 * BLOCK_LEN];
     let mut left = u64::from(blocks) * BLOCK_LEN as u64;
     while left > 0 {
         let len = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
@@ -246,5 +248,9 @@ fn copy_blocks(
         to.write_all(piece).map_err(WriteError::Write)?;
         left -= len as u64;
     }
-    Ok(())
+    // Whoever checks what it reads does so at the end.
+    match from.read(&mut [0]).map_err(read)? {
+        0 => Ok(()),
+        _ => Err(read(io::Error::other(format!("there are more than {blocks} blocks")))),
+    }
 }

@@ -92,6 +92,7 @@ pub(super) fn bring(
     if verify == Verify::Everything {
         verify::verify_blobs(store, &errands, progress)?;
         verify::verify_trees(store, progress)?;
+        verify::verify_packs(store, progress)?;
     }
     let downloader = Downloader::new(store);
     let missing = errands.iter().any(|errand| !store.has_blob(errand.digest()));

@@ -9,6 +9,7 @@ use image_format::Digest;
 
 use super::packages::Errand;
 use crate::deb::{TreeHealth, verify_tree};
+use crate::emit::packs;
 use crate::progress::{Amount, Outcome, Progress};
 use crate::store::{Area, Health, Store};
 
@@ -52,5 +53,23 @@ pub(super) fn verify_trees(store: &Store, progress: &Progress) -> anyhow::Result
         task.advance(1);
     }
     task.finish(Outcome::Done(format!("{} trees, {damaged} damaged", total - unlisted)));
+    Ok(())
+}
+
+/// Hashes every packed file anew.
+pub(super) fn verify_packs(store: &Store, progress: &Progress) -> anyhow::Result<()> {
+    let packs = store.entries(Area::Packs)?;
+    let total = u64::try_from(packs.len()).unwrap_or(u64::MAX);
+    let task = progress.task("verify", "packs", Amount::Steps(total));
+    let mut damaged = 0;
+    for pack in packs {
+        if let packs::Health::Damaged(what) = packs::verify(&pack)? {
+            damaged += 1;
+            let aside = store.discard(&pack)?;
+            progress.note(&format!("damaged: {what}; the pack was moved to {}", aside.display()));
+        }
+        task.advance(1);
+    }
+    task.finish(Outcome::Done(format!("{total} packs, {damaged} damaged")));
     Ok(())
 }
