@@ -1,71 +1,20 @@
 //! Whole slot images, judged by others: erofs-utils and veritysetup out of the locked tool set.
 //!
-//! They need that tool set in the store (`slipway fetch` brings it); without it each test says so
-//! and counts as skipped. The roots here are made up; what real roles promise is e2e's business.
+//! The roots here are made up; what real roles promise is e2e's business. `erofs` has the hard
+//! cases of the file system, here is what a slot adds to it.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
-use std::io::Write as _;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod judges;
 
-use image_format::manifest::{Manifest, Merged, Node};
-use slipway::deb::unpack_closure;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use image_format::manifest::{Manifest, Node};
+use judges::{assert_success, run, tools};
 use slipway::emit::{Packs, Slot, Stored, write_slot};
 use slipway::inspect::{Report, look};
-use slipway::lock::Lock;
-use slipway::profile::Profiles;
-use slipway::progress::Progress;
 use slipway::store::Store;
-
-/// The unpacked tool set, or nothing and a line that says why.
-fn tools() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let found = || -> anyhow::Result<PathBuf> {
-        let profiles = Profiles::load(&root)?;
-        let lock = Lock::load(&profiles.lock_path())?;
-        let directory = match std::env::var_os("SLIPWAY_STORE") {
-            Some(directory) => PathBuf::from(directory),
-            None => Store::default_directory()?,
-        };
-        let store = Store::open(&directory)?;
-        let set = profiles
-            .tools
-            .iter()
-            .find(|(name, _)| name.as_str() == "erofs")
-            .map(|(_, set)| set)
-            .ok_or_else(|| anyhow::anyhow!("there is no tool set erofs"))?;
-        Ok(unpack_closure(&store, &lock, set, &Progress::silent())?)
-    };
-    match found() {
-        Ok(tree) => Some(tree),
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "skipped: no tool set erofs: {error:#}");
-            None
-        }
-    }
-}
-
-fn run(tree: &Path, program: &str, arguments: &[&str]) -> Output {
-    let libraries = tree.join("usr/lib/x86_64-linux-gnu");
-    Command::new(libraries.join("ld-linux-x86-64.so.2"))
-        .arg("--library-path")
-        .arg(&libraries)
-        .arg(tree.join(program))
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-fn assert_success(output: &Output) {
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
 
 /// A root with every kind of node, large and small, compressible and not.
 fn root() -> (Manifest, Stored) {
@@ -107,9 +56,7 @@ fn slot(to: &Path) -> Slot {
 fn make(manifest: &Manifest, contents: &Stored, to: &Path) -> anyhow::Result<Slot> {
     let directory = tempfile::tempdir()?;
     let store = Store::open(directory.path())?;
-    let mut tree = Merged::new();
-    tree.add("thing", manifest)?;
-    let packs = Packs::of(&store, &tree, contents, |_| {})?;
+    let packs = Packs::of(&store, manifest, contents, |_| {})?;
     write_slot(manifest, contents, &packs, to)
 }
 
