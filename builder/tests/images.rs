@@ -82,6 +82,15 @@ fn the_same_root_gives_the_same_slot_wherever_it_is_made() {
     assert!(std::fs::read(one).unwrap() == std::fs::read(other).unwrap());
 }
 
+/// If this fails, images of the same inputs have other bytes than before: give `slot::RECIPE` (the
+/// layout changed) or `erofs::RECIPE` (zstd or its settings did) another text, then pin the new hash.
+#[test]
+fn the_bytes_of_a_slot_are_those_of_its_recipe() {
+    let directory = tempfile::tempdir().unwrap();
+    let slot = slot(&directory.path().join("slot.img"));
+    assert_eq!(slot.root.to_string(), "5c35c58b38200aa4623e3b4da5f962400793920f28f3cbf892b610a0f59bbe2b");
+}
+
 #[test]
 fn inspect_reads_a_slot_and_names_the_block_of_a_flipped_byte() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! A tar stream of a manifest: the same bytes for the same tree.
 //!
-//! GNU headers, numeric owners, one time for everything. It is the layer of an OCI image and what
-//! mkfs.erofs makes a root file system of. Reading tar is for tests and outsiders.
+//! GNU headers, numeric owners, one time for everything. It is the layer of an OCI image.
+//! Reading tar is for tests and outsiders.
 
 use std::io::{self, Read as _, Write};
 
@@ -12,7 +12,7 @@ use crate::manifest::{ImagePath, Kind, Manifest, Node};
 
 /// Writes `manifest` with its `contents`; every node gets the time `mtime` (seconds since 1970).
 ///
-/// The root directory comes first as `./`: mkfs.erofs would otherwise give it to whoever runs it.
+/// The root directory comes first as `./`: whoever unpacks it would otherwise own it.
 ///
 /// # Errors
 /// [`ArchiveError`] when contents are missing or not what the manifest says, or writing fails.

@@ -1,8 +1,8 @@
 //! The slot image: file system, dm-verity superblock and hash tree in one file.
 //!
 //! Written in one pass, hashed on the way. UUIDs and salt come from the manifest's digest: other
-//! contents have other ones, the same contents the same. Nothing follows the tree, nothing needs a label: stage 1 finds the slot by
-//! the root hash alone.
+//! contents have other ones, the same contents the same. Nothing follows the tree, nothing needs a
+//! label: stage 1 finds the slot by the root hash alone.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -30,7 +30,8 @@ pub struct Slot {
     pub size: u64,
 }
 
-/// Version of the bytes that [`write`] makes of a manifest: part of an image's key.
+/// Version of the bytes that [`write`] makes of a manifest: part of an image's key. A change of the
+/// layout, which breaks the test that pins a slot's root hash, needs another number here.
 pub(super) const RECIPE: &str = "erofs 1, verity 1";
 
 /// Writes the slot image of `manifest` to `path`.

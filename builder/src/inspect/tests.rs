@@ -1,8 +1,7 @@
 //! Made-up artifacts and disks, looked into.
 //!
-//! Disks are made here with mkext4 and gptman, byte by byte and without root. Slot images need
-//! mkfs.erofs and are therefore in `tests/images.rs`. What is none of ours must be named as
-//! such, since `inspect` is also what people try on a file they cannot place.
+//! Disks are made here with mkext4 and gptman, byte by byte and without root. Slot images are
+//! in `tests/images.rs`, with their judges. What is none of ours must be named as such, since `inspect` is also what people try on a file they cannot place.
 
 use std::io::Write as _;
 

@@ -21,7 +21,7 @@ pub use entry::{Area, Claim, Entry};
 /// The store. Cheap to clone; clones are the same store.
 ///
 /// Below its root: `blobs/sha256/XX/…`, `partial/…` (unfinished downloads), `damaged/…`,
-/// `trees/KEY`, `built/KEY`, `images/KEY`, `go/mod`, `go/cache`, `cargo`, `locks/…`, `tmp/…`.
+/// `trees/KEY`, `built/KEY`, `packs/KEY`, `images/KEY`, `go/mod`, `go/cache`, `cargo`, `locks/…`, `tmp/…`.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
