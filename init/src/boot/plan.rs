@@ -69,7 +69,7 @@ pub(super) const DIRECTORIES: [&str; 4] =
     ["/run/slipway", "/run/slipway/etc", "/run/slipway/args", "/run/lock"];
 
 /// Kernel settings, by their path below /proc/sys.
-pub(super) const SYSCTLS: [(&str, &str, Need); 28] = [
+pub(super) const SYSCTLS: [(&str, &str, Need); 29] = [
     // The kubelet refuses to start with others (protectKernelDefaults).
     ("vm/overcommit_memory", "1", Need::Required),
     ("vm/panic_on_oom", "0", Need::Required),
@@ -85,6 +85,9 @@ pub(super) const SYSCTLS: [(&str, &str, Need); 28] = [
     // kube-proxy answers for addresses that no interface has; strict filtering would drop the answers.
     ("net/ipv4/conf/all/rp_filter", "0", Need::Required),
     ("net/ipv4/conf/default/rp_filter", "0", Need::Required),
+    // A Service without a pod refuses by ICMP. At the default of one per second and pod, a resolver that asks for
+    // several names at once hears nothing and waits out its five seconds.
+    ("net/ipv4/icmp_ratelimit", "10", Need::Optional),
     ("net/netfilter/nf_conntrack_max", "262144", Need::Optional),
     // Every pod's runtime and log follower takes some: the defaults are a desktop's.
     ("fs/inotify/max_user_instances", "8192", Need::Required),
