@@ -12,15 +12,16 @@ use serde::{Deserialize, Serialize};
 pub const BLOCK_LEN: usize = 4096;
 
 /// Bytes of a cluster before compression. Measured on the four roles, the worker's slot and the CPU
-/// of four machines (User-mode Linux) until the worker is Ready:
+/// of four machines (User-mode Linux on a quiet host) until it is Ready:
 ///
 /// | | worker | CPU |
 /// |---|---|---|
-/// | mkfs.erofs, lz4hc 12 to 256 KiB | 88.0 MiB | 22 s |
+/// | mkfs.erofs, lz4hc 12 to 256 KiB | 88.0 MiB | 22 to 24 s |
 /// | zstd, 64 KiB | 77.8 MiB | 17.7 s |
 /// | zstd, 128 KiB | 72.0 MiB | 16.9 s |
 /// | zstd, 256 KiB | 68.4 MiB | 17.2 s |
 ///
+/// The three of zstd are one run each and closer than runs on a busy host are; lz4 was last on any.
 /// The kernel's readahead is as long: a program that is paged in has little decompressed for it
 /// that it does not use, which is what made lz4's large clusters dear.
 pub const CLUSTER_LEN: usize = 128 * 1024;
