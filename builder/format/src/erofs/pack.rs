@@ -11,19 +11,20 @@ use serde::{Deserialize, Serialize};
 /// Bytes of a block: the unit of everything on disk.
 pub const BLOCK_LEN: usize = 4096;
 
-/// Bytes of a cluster before compression. Measured on the four roles, the worker's slot and the CPU
-/// of four machines (User-mode Linux on a quiet host) until it is Ready:
+/// Bytes of a cluster before compression. Measured on the worker's slot, 212 MiB of files, and the
+/// CPU of User-mode Linux booting and reading all of them once:
 ///
-/// | | worker | CPU |
+/// | | slot | CPU |
 /// |---|---|---|
-/// | mkfs.erofs, lz4hc 12 to 256 KiB | 88.0 MiB | 22 to 24 s |
-/// | zstd, 64 KiB | 77.8 MiB | 17.7 s |
-/// | zstd, 128 KiB | 72.0 MiB | 16.9 s |
-/// | zstd, 256 KiB | 68.4 MiB | 17.2 s |
+/// | mkfs.erofs, lz4hc 12 to 256 KiB | 88.0 MiB | 3.3 to 4.0 s |
+/// | zstd, 64 KiB | 77.8 MiB | 1.6 s |
+/// | zstd, 128 KiB | 72.0 MiB | 1.5 s |
+/// | zstd, 256 KiB | 68.4 MiB | 1.4 s |
 ///
-/// The three of zstd are one run each and closer than runs on a busy host are; lz4 was last on any.
-/// The kernel's readahead is as long: a program that is paged in has little decompressed for it
-/// that it does not use, which is what made lz4's large clusters dear.
+/// Reading all is what large clusters like best. A boot pages programs in piecemeal, and the kernel's
+/// readahead is 128 KiB: with clusters of that length little is decompressed that nobody asked for.
+/// (Until the worker was Ready, one quiet run each, four machines took 17.7, 16.9 and 17.2 s of CPU
+/// with zstd in that order, and 22 to 24 s with lz4.)
 pub const CLUSTER_LEN: usize = 128 * 1024;
 
 /// zstd's level: a file is packed once, at some 10 MB a second and core. How fast the kernel
