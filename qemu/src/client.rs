@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::{Doing, Error, Result, on};
-use crate::supervisor::{LabStatus, MachineOrder, Reply, Request};
+use crate::protocol::{LabStatus, MachineOrder, Reply, Request};
 
 /// The supervisor answers from its one thread, which never waits for a machine.
 const PATIENCE: Duration = Duration::from_secs(10);

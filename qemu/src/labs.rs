@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::error::{Doing, Error, Result, chain, on};
+use crate::protocol::{DETACH, READY};
 use crate::spec::LabSpec;
-use crate::supervisor::{DETACH, READY};
 
 /// Killed machines are gone at once, and with them the supervisor.
 const PATIENCE: Duration = Duration::from_secs(10);

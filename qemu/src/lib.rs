@@ -12,6 +12,7 @@ mod labs;
 mod mac;
 mod machine;
 mod network;
+mod protocol;
 mod services;
 mod spec;
 mod supervisor;
@@ -28,6 +29,7 @@ pub use machine::{
     PowerState, QemuProgram, kvm_works,
 };
 pub use network::{Host, Network};
+pub use protocol::{CableStatus, ForwardStatus, LabStatus, MachineOrder};
 pub use spec::{DriverSpec, ForwardSpec, LabSpec};
-pub use supervisor::{CableStatus, ForwardStatus, LabStatus, MachineOrder, supervise};
+pub use supervisor::supervise;
 pub use switch::{Framing, PortStats, Switch};

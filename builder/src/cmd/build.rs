@@ -13,7 +13,7 @@ use image_format::manifest::Kind;
 use serde_json::json;
 
 use crate::build::{Built, Options, Workshop};
-use crate::cmd::lock::MirrorArgs;
+use crate::cmd::mirror::MirrorArgs;
 use crate::cmd::{Context, fetch, roles};
 use crate::profile::{Component, ComponentName, Profiles, Source};
 

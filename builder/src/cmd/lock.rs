@@ -4,19 +4,19 @@
 //! every component's and tool set's packages, pins the Go toolchain, and writes the lock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use anyhow::Context as _;
 use serde_json::json;
 
 use crate::cmd::Context;
 use crate::cmd::fetch::{Errand, fetch_packages};
+use crate::cmd::mirror::MirrorArgs;
 use crate::deb::release::{self, Release};
 use crate::deb::resolve::Universe;
 use crate::deb::{index, unpack_packages};
 use crate::gomod;
 use crate::lock::{Lock, LockedGo, LockedPackage, LockedSuite, Resolution, component_inputs, tool_inputs};
-use crate::mirror::{Mirror, VARIABLE};
+use crate::mirror::Mirror;
 use crate::profile::{Profiles, Source, Suite, ToolSet};
 use crate::progress::{Amount, Outcome};
 use crate::store::{Downloader, Store, Wanted};
@@ -29,25 +29,6 @@ const RELEASE_LIMIT: u64 = 8 << 20;
 pub struct Args {
     #[command(flatten)]
     mirror: MirrorArgs,
-}
-
-/// The choice of the mirror.
-#[derive(Debug, clap::Args)]
-pub struct MirrorArgs {
-    /// The mirror of Debian's archive; this machine's apt sources name it otherwise.
-    #[arg(long, value_name = "URL")]
-    debian_mirror: Option<String>,
-}
-
-impl MirrorArgs {
-    /// The mirror of the flag, the environment or this machine's apt.
-    ///
-    /// # Errors
-    /// There is none; the message says which three ways there are.
-    pub fn find(&self) -> anyhow::Result<Mirror> {
-        let variable = std::env::var(VARIABLE).ok();
-        Ok(Mirror::find(self.debian_mirror.as_deref(), variable.as_deref(), Path::new("/etc/apt"))?)
-    }
 }
 
 /// Runs the verb.

@@ -21,6 +21,7 @@ pub mod inspect;
 pub mod keys;
 pub mod lab;
 pub mod lock;
+pub mod mirror;
 mod roles;
 
 /// Builds images for Kubernetes machines, boots them as a cluster, and operates the machines.

@@ -32,6 +32,17 @@ pub struct Claim {
     pub guids: [[u8; 16]; 3],
 }
 
+/// How far what was claimed came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing is there, or only a torn claim.
+    Blank,
+    /// The claim is there, and perhaps some of the table.
+    Claimed,
+    /// The table is there; whether the volumes are, nobody knows.
+    Partitioned,
+}
+
 impl Claim {
     /// The record's sector.
     #[must_use]

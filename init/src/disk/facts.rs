@@ -7,19 +7,14 @@
 use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
 
-use super::claim::{self, Claim, MARK_AT, RECORD_AT, Written};
-use super::making::Stage;
+use super::claim::{self, Claim, MARK_AT, RECORD_AT, Stage, Written};
 use super::sparse::{SECTOR, Sparse};
-use super::table::Table;
+use super::table::{DATA_LABEL, STATE_LABEL, Table};
 
 /// How much of the beginning is looked at: every partition table and superblock lies in it.
 pub const HEAD_BYTES: usize = 4 << 20;
 /// How much of the end is looked at: a GPT's copy, RAID superblocks.
 pub const TAIL_BYTES: usize = 1 << 20;
-/// The label of STATE, as partition and as file system.
-pub const STATE_LABEL: &str = "slipway-state";
-/// The label of DATA.
-pub const DATA_LABEL: &str = "slipway-data";
 /// The label of a config disk.
 const CONFIG_LABEL: &str = "slipway-config";
 

@@ -8,12 +8,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::claim::Claim;
+use super::claim::{Claim, Stage};
 use super::facts::Content;
-use super::making::Stage;
-
-/// The smallest disk that is worth having: STATE, and room for DATA.
-pub const SMALLEST_DISK_BYTES: u64 = 128 << 20;
+use super::table::SMALLEST_DISK_BYTES;
 
 /// A disk that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,25 +5,13 @@
 //! performs the strokes, `facts` tells afterwards how far they came, and `tests` replays
 //! every way in which they can be cut off.
 
-use super::claim::{Claim, MARK_AT, RECORD_AT, mark};
-use super::facts::{DATA_LABEL, STATE_LABEL};
+use super::claim::{Claim, MARK_AT, RECORD_AT, Stage, mark};
 use super::sparse::SECTOR;
-use super::table::Table;
+use super::table::{DATA_LABEL, STATE_LABEL, Table};
 
 /// What a disk that was used before may still hold where a volume begins: every superblock that
 /// is known lies in this much of it. Unwiped, an old DATA would come back to life.
 pub const WIPED_BYTES: usize = 256 << 10;
-
-/// How far an earlier attempt came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Nothing is there, or only a torn claim.
-    Blank,
-    /// The claim is there, and perhaps some of the table.
-    Claimed,
-    /// The table is there; whether the volumes are, nobody knows.
-    Partitioned,
-}
 
 /// One thing to do to the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]

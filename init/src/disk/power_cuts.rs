@@ -9,12 +9,12 @@ use std::io::{Read, Seek, SeekFrom};
 
 use proptest::prelude::*;
 
-use super::claim::{Claim, MARK_AT, RECORD_AT, mark};
-use super::facts::{self, Content, DATA_LABEL, STATE_LABEL};
-use super::layout::{self, Disk, SMALLEST_DISK_BYTES, Step};
-use super::making::{self, Stage, Stroke};
+use super::claim::{Claim, MARK_AT, RECORD_AT, Stage, mark};
+use super::facts::{self, Content};
+use super::layout::{self, Disk, Step};
+use super::making::{self, Stroke};
 use super::sparse::{SECTOR, Sector, Sparse};
-use super::table::Table;
+use super::table::{DATA_LABEL, SMALLEST_DISK_BYTES, STATE_LABEL, Table};
 use super::volume::{self, Making, Verdict};
 
 const SIZE: u64 = SMALLEST_DISK_BYTES;

@@ -7,10 +7,14 @@ use std::io::{Read, Seek, Write};
 use std::ops::Range;
 
 use super::claim::Claim;
-use super::facts::{DATA_LABEL, STATE_LABEL};
-use super::layout::SMALLEST_DISK_BYTES;
 use super::sparse::{Sector, Sparse};
 
+/// The label of STATE, as partition and as file system.
+pub const STATE_LABEL: &str = "slipway-state";
+/// The label of DATA.
+pub const DATA_LABEL: &str = "slipway-data";
+/// The smallest disk that is worth having: STATE, and room for DATA.
+pub const SMALLEST_DISK_BYTES: u64 = 128 << 20;
 /// STATE: configs, keys and identities take kilobytes.
 pub const STATE_BYTES: u64 = 64 << 20;
 /// The partition type "Linux filesystem data", 0FC63DAF-8483-4772-8E79-3D69D8477DE4, as on disk.

@@ -12,9 +12,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
 use super::Lab;
-use super::protocol::{CableStatus, ForwardStatus, LabStatus, MachineOrder, Reply, Request};
 use crate::error::{Doing, Result, chain, on};
 use crate::machine::Order;
+use crate::protocol::{CableStatus, ForwardStatus, LabStatus, MachineOrder, Reply, Request};
 
 /// A machine that was asked to shut down has this long, if nobody says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);

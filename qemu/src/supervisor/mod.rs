@@ -5,7 +5,6 @@
 //! kernel kills them with their parent. So there is no way for a lab to leave a process behind.
 
 mod control;
-mod protocol;
 mod tether;
 
 use std::cell::{Cell, RefCell};
@@ -20,17 +19,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, RwLock};
 use tokio::task::LocalSet;
 
-pub use protocol::{CableStatus, ForwardStatus, LabStatus, MachineOrder, Reply, Request};
-pub(crate) use tether::DETACH;
-
 use crate::error::{Doing, Error, Result, on};
 use crate::labs::{LabDir, Running};
 use crate::machine::{self, Driver, Machine, Order, Place, Qemu, Reaper, Uml};
+use crate::protocol::{ForwardStatus, READY};
 use crate::spec::{DriverSpec, LabSpec};
 use crate::{Gateway, Host, Network, Switch};
-
-/// What the supervisor writes to its standard output once the machines are being started.
-pub(crate) const READY: &str = "ready";
 
 /// Killed processes are gone at once; longer than this means one that the kernel cannot kill.
 const LAST_WAIT: Duration = Duration::from_secs(5);

@@ -10,10 +10,8 @@ use tokio::io::unix::AsyncFd;
 
 use super::Lab;
 use crate::machine::read_pipe;
+use crate::protocol::DETACH;
 use crate::sys;
-
-/// What cuts the cord without taking the lab down.
-pub(crate) const DETACH: u8 = b'd';
 
 /// Ends the lab when the other end is closed without a word.
 pub(super) async fn watch(lab: Rc<Lab>) {

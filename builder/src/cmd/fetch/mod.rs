@@ -12,7 +12,7 @@ use indicatif::HumanBytes;
 use serde_json::json;
 
 use crate::cmd::Context;
-use crate::cmd::lock::MirrorArgs;
+use crate::cmd::mirror::MirrorArgs;
 use crate::lock::Lock;
 use crate::profile::{Component, ComponentName, Profiles, Source};
 use crate::progress::{Amount, Outcome, Progress};

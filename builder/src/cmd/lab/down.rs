@@ -6,23 +6,16 @@
 use anyhow::{Context as _, Result};
 
 use super::note::{Note, failed_runs};
-use super::{choose, labs, state_directory};
+use super::{Which, labs, state_directory};
 use crate::cmd::Context;
-
-/// Arguments.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// The lab; the only one without it
-    name: Option<String>,
-}
 
 /// Runs the verb.
 ///
 /// # Errors
 /// There is no such lab, or it does not end.
-pub fn run(args: &Args, context: &Context) -> Result<()> {
+pub fn run(which: &Which, context: &Context) -> Result<()> {
     let labs = labs()?;
-    let name = choose(&labs, args.name.as_deref())?;
+    let name = which.choose(&labs)?;
     labs.down(&name).with_context(|| format!("taking lab {name} down"))?;
     discard(&labs, &name, context)
 }

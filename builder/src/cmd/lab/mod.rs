@@ -42,7 +42,7 @@ enum Verb {
     /// Boot a cluster and wait until its nodes are Ready
     Up(up::Args),
     /// Show each machine's stage, services and last problem
-    Status(status::Args),
+    Status(Which),
     /// Print a machine's console since power-on
     Console(console::Args),
     /// Run kubectl against a lab's cluster
@@ -50,11 +50,11 @@ enum Verb {
     /// Switch single machines on and off
     Machine(machine::Args),
     /// Show when each machine reached what in its last boot
-    Timeline(timeline::Args),
+    Timeline(Which),
     /// List the labs of this user
     List,
     /// Take a lab down and remove it
-    Down(down::Args),
+    Down(Which),
     /// The process that a lab is
     #[command(hide = true)]
     Supervise {
@@ -99,6 +99,19 @@ fn state_directory() -> Result<PathBuf> {
 /// The labs of this user.
 fn labs() -> Result<Labs> {
     Ok(Labs::in_directory(state_directory()?.join("labs")))
+}
+
+/// Which lab a verb is about.
+#[derive(Debug, clap::Args)]
+pub struct Which {
+    /// The lab; the only one without it
+    name: Option<String>,
+}
+
+impl Which {
+    fn choose(&self, labs: &Labs) -> Result<String> {
+        choose(labs, self.name.as_deref())
+    }
 }
 
 /// The lab that is meant: the named one, or the only one there is.

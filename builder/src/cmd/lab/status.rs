@@ -11,23 +11,16 @@ use serde_json::{Value, json};
 
 use super::note::{Note, kubeconfig_path};
 use super::story::Story;
-use super::{choose, labs};
+use super::{Which, labs};
 use crate::cmd::Context;
-
-/// Arguments.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// The lab; the only one without it
-    name: Option<String>,
-}
 
 /// Runs the verb.
 ///
 /// # Errors
 /// There is no such lab.
-pub fn run(args: &Args, context: &Context) -> Result<()> {
+pub fn run(which: &Which, context: &Context) -> Result<()> {
     let labs = labs()?;
-    let name = choose(&labs, args.name.as_deref())?;
+    let name = which.choose(&labs)?;
     let dir = labs.dir(&name);
     let status = match labs.open(&name) {
         Ok(mut client) => Some(client.status()?),

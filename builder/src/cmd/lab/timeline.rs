@@ -9,23 +9,16 @@ use serde_json::json;
 use super::note::Note;
 use super::status::stories;
 use super::story::Story;
-use super::{choose, labs};
+use super::{Which, labs};
 use crate::cmd::Context;
-
-/// Arguments.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// The lab; the only one without it
-    name: Option<String>,
-}
 
 /// Runs the verb.
 ///
 /// # Errors
 /// There is no such lab.
-pub fn run(args: &Args, context: &Context) -> Result<()> {
+pub fn run(which: &Which, context: &Context) -> Result<()> {
     let labs = labs()?;
-    let name = choose(&labs, args.name.as_deref())?;
+    let name = which.choose(&labs)?;
     let dir = labs.dir(&name);
     let stories = stories(&dir)?;
     let ready = Note::read(&dir).map(|note| note.ready).unwrap_or_default();

@@ -11,8 +11,8 @@ use std::path::Path;
 use node_sys::{block, host};
 
 use super::{StorageError, device, find_partition, format, version_4};
-use crate::disk::claim::Claim;
-use crate::disk::making::{Stage, Stroke, strokes};
+use crate::disk::claim::{Claim, Stage};
+use crate::disk::making::{Stroke, strokes};
 use crate::disk::table::Table;
 use crate::disk::volume::{Making, Verdict};
 

@@ -17,9 +17,9 @@ use node_sys::{block, mount};
 
 use super::files::{self, FileError};
 use super::notify::Notifier;
-use crate::disk::facts::{self, DATA_LABEL, STATE_LABEL};
+use crate::disk::facts;
 use crate::disk::layout::{self, Disk, Step};
-use crate::disk::table::TableError;
+use crate::disk::table::{DATA_LABEL, STATE_LABEL, TableError};
 use crate::disk::volume::{Making, Verdict};
 
 /// Between two looks at the disks while there is none to use.

@@ -1,7 +1,8 @@
 //! What is said on a lab's control socket: one JSON document per line, a reply for each request.
 //!
-//! Types only, shared by the supervisor and `crate::labs::Client`. Both are the same program, so there is no version
-//! in it: a lab is always asked by the build that started it, or refuses what it does not know.
+//! Types only, shared by the supervisor and `crate::labs::Client`, and the two words that pass between a supervisor
+//! and whoever starts it. Both are the same program, so there is no version in it: a lab is always asked by the build
+//! that started it, or refuses what it does not know.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, SocketAddrV4};
@@ -10,6 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::MachineStatus;
 use crate::switch::PortStats;
+
+/// What the supervisor writes to its standard output once the machines are being started.
+pub(crate) const READY: &str = "ready";
+
+/// What its standard input is told, by whoever started it, to have the lab live on without them.
+pub(crate) const DETACH: u8 = b'd';
 
 /// What one can do to a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
