@@ -123,6 +123,8 @@ fn losses(length: usize) -> Vec<Vec<Fate>> {
             Fate::Missing,
             Fate::Beginning(1),
             Fate::Beginning(17),
+            // In the middle of a superblock's label.
+            Fate::Beginning(125),
             Fate::Beginning(300),
             Fate::End(256),
             Fate::End(511),

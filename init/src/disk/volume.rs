@@ -32,7 +32,8 @@ pub fn judge(head: &[u8], label: &str, making: Making) -> Verdict {
         let is_ours = ext.label == label;
         return match making {
             // mke2fs may have been cut off behind its superblock: once more costs a second.
-            Making::Unfinished if !ext.was_mounted && (is_ours || ext.label.is_empty()) => Verdict::Format,
+            // Its sector may be torn, too: then only the label's beginning is there, or nothing of it.
+            Making::Unfinished if !ext.was_mounted && label.starts_with(&ext.label) => Verdict::Format,
             _ if is_ours => Verdict::Keep,
             _ => Verdict::Refuse(ext.to_string()),
         };
@@ -81,6 +82,8 @@ mod tests {
     fn a_volume_whose_making_was_cut_off_is_made_again() {
         assert_eq!(verdicts(&[EXT, LABEL]).0, Verdict::Format);
         assert_eq!(verdicts(&[EXT]).0, Verdict::Format);
+        assert_eq!(verdicts(&[EXT, (1144, b"slipw")]).0, Verdict::Format);
+        assert!(matches!(verdicts(&[EXT, (1144, b"slipw")]).1, Verdict::Refuse(_)));
         assert_eq!(verdicts(&[(70_000, b"some of an inode table")]).0, Verdict::Format);
     }
 
