@@ -24,3 +24,5 @@ pub mod sbom;
 pub mod size;
 pub mod store;
 mod sys;
+
+pub use sys::die_of_broken_pipe;

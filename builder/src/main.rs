@@ -16,7 +16,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let context = cli.context();
     context.start_logging();
-    match cli.run(&context) {
+    let outcome = if cli.only_prints() { slipway::die_of_broken_pipe() } else { Ok(()) };
+    match outcome.map_err(Into::into).and_then(|()| cli.run(&context)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             context.report(&error);

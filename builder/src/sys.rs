@@ -1,12 +1,13 @@
-//! The builder's only unsafe code: one system call that no crate of ours wraps.
+//! The builder's only unsafe code: system calls that no crate of ours wraps safely.
 //!
-//! Everything else that talks to the kernel goes through nix or rustix. No policy here: a thin
-//! function with its condition, called by [`crate::sandbox`].
+//! Everything else that talks to the kernel goes through nix or rustix. No policy here: thin
+//! functions with their conditions, called by [`crate::sandbox`] and the command line.
 #![allow(unsafe_code)]
 
 use std::io;
 
 use nix::libc;
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 /// Marks every descriptor from 3 up close-on-exec, so that what the caller's shell left open does
 /// not reach a build step.
@@ -18,4 +19,13 @@ pub fn close_inherited_on_exec() -> io::Result<()> {
     // closes nothing now, so no owner of a descriptor is surprised.
     let done = unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Ends this process when it prints to nobody (`slipway … | head`), as other programs do.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn die_of_broken_pipe() -> io::Result<()> {
+    // SAFETY: the default action runs no code of ours, so nothing can be interrupted in it.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop).map_err(io::Error::from)
 }

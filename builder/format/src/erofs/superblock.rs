@@ -1,4 +1,7 @@
 //! The erofs superblock: enough of it to know how long an image is and where its root lies.
+//!
+//! Read by stage 1, which looks for its slot among all block devices, and by the builder; so
+//! nothing here needs more than a few bytes. What an image holds is `writer`'s business.
 
 /// Where the superblock lies in the image.
 pub const SUPERBLOCK_OFFSET: u64 = 1024;

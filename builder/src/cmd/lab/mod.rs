@@ -37,6 +37,13 @@ pub struct Args {
     verb: Verb,
 }
 
+impl Args {
+    /// Whether all that the verb does is to print.
+    pub(super) fn only_prints(&self) -> bool {
+        matches!(&self.verb, Verb::Status(_) | Verb::Console(_) | Verb::Timeline(_) | Verb::List)
+    }
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// Boot a cluster and wait until its nodes are Ready

@@ -2,8 +2,7 @@
 //!
 //! Packing takes most of the time of an image. A file that did not change is not packed again,
 //! whatever component or image it is in, so a changed file costs its own packing, a copy of the
-//! others and the hash tree. `pool` has the threads; what a cluster is and how it is packed is
-//! `image_format::erofs`' business.
+//! others and the hash tree. `pool` has the threads, `image_format::erofs` knows how to pack.
 //!
 //! A pack is a directory of the store, `packs/KEY`, with the blocks and an index that says what
 //! they are: they are hashed whenever they go into an image, and by `slipway fetch --verify`.

@@ -1,4 +1,7 @@
 //! Packs in a store of their own: made once, alike by any number of threads, and never trusted.
+//!
+//! The files are made up and small. Whether a kernel can read what packs are laid out to is not
+//! asked here: see `tests/erofs.rs` and `tests/images.rs` with their judges.
 
 use image_format::manifest::Node;
 
