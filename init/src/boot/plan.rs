@@ -85,9 +85,9 @@ pub(super) const SYSCTLS: [(&str, &str, Need); 29] = [
     // kube-proxy answers for addresses that no interface has; strict filtering would drop the answers.
     ("net/ipv4/conf/all/rp_filter", "0", Need::Required),
     ("net/ipv4/conf/default/rp_filter", "0", Need::Required),
-    // A Service without a pod refuses by ICMP. At the default of one per second and pod, a resolver that asks for
-    // several names at once hears nothing and waits out its five seconds.
-    ("net/ipv4/icmp_ratelimit", "10", Need::Optional),
+    // A Service without a pod refuses by ICMP. With a limit per pod, a resolver that tries its search list hears
+    // nothing at the seventh try and waits out its five seconds. The limit for the whole machine stays.
+    ("net/ipv4/icmp_ratelimit", "0", Need::Optional),
     ("net/netfilter/nf_conntrack_max", "262144", Need::Optional),
     // Every pod's runtime and log follower takes some: the defaults are a desktop's.
     ("fs/inotify/max_user_instances", "8192", Need::Required),
