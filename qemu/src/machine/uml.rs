@@ -50,8 +50,7 @@ impl Driver for Uml {
         arguments.push(word("initrd=", &spec.initramfs));
         for (letter, disk) in ('a'..='z').zip(&spec.disks) {
             let number = u32::from(letter) - u32::from('a');
-            // Flushes end at the host's cache, by a patch of ours: a lab does not outlive its host.
-            let flag = if disk.read_only { "r" } else { "f" };
+            let flag = if disk.read_only { "r" } else { "" };
             arguments.push(word(&format!("ubd{number}{flag}="), &place.disk(disk)));
         }
         let mut card = word("vec0:transport=bess,dst=", &place.cable());
@@ -166,7 +165,7 @@ mod tests {
                 "umid=m",
                 "initrd=/i/initramfs",
                 "ubd0r=/o/slot.img",
-                "ubd1f=/s/w1/data.img",
+                "ubd1=/s/w1/data.img",
                 "ubd2r=/s/w1/config.img",
                 "vec0:transport=bess,dst=/r/w1/net,mac=52:54:00:4d:00:01",
                 "con=null",

@@ -15,6 +15,9 @@ use crate::test::{Driver, build_images};
 /// How long the pod may take to answer once the machines are up, under the slowest driver.
 const ANSWER_WITHIN: Duration = Duration::from_secs(300);
 
+/// Between two questions that were not answered.
+const ASK_AGAIN: Duration = Duration::from_millis(300);
+
 /// From the lock file to a pod that answers.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -79,11 +82,16 @@ pub fn boot(lab: &str, driver: Driver) -> Result<Answer> {
 /// Once the machines are up (or have failed to come up), only so much longer.
 fn first_answer(lab: &str, machines_done: impl Fn() -> bool) -> Result<String> {
     let manifest = manifest().to_string_lossy().into_owned();
-    let apply = ["apply", "--filename", &manifest];
-    let ask = ["exec", "deploy/echo", "--", "/http-echo", "get", "http://echo.default.svc.cluster.local/"];
+    // Each question takes CPU from the machines: the schema is not asked for, since the manifest
+    // is ours, and one command waits for the pod instead of many that ask.
+    let steps: [&[&str]; 3] = [
+        &["apply", "--validate=ignore", "--filename", &manifest],
+        &["rollout", "status", "deploy/echo", "--timeout=60s"],
+        &["exec", "deploy/echo", "--", "/http-echo", "get", "http://echo.default.svc.cluster.local/"],
+    ];
     let mut said = String::new();
     let mut deadline = None;
-    for step in [apply.as_slice(), &ask] {
+    for step in steps {
         loop {
             let mut command = slipway(&["lab", "kubectl", lab, "--"])?;
             let output = command.args(step).output().context("starting slipway lab kubectl")?;
@@ -97,7 +105,7 @@ fn first_answer(lab: &str, machines_done: impl Fn() -> bool) -> Result<String> {
             if deadline.is_some_and(|deadline| Instant::now() > deadline) {
                 bail!("the pod did not answer: {}", String::from_utf8_lossy(&output.stderr).trim());
             }
-            std::thread::sleep(Duration::from_millis(200));
+            std::thread::sleep(ASK_AGAIN);
         }
     }
     Ok(said)
