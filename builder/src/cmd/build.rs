@@ -4,7 +4,7 @@
 //! artifacts into the output directory. Everything that takes time is in `build`, `compose` and
 //! `emit`; here is what the command line means.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,6 +62,11 @@ fn build_roles(args: &Args, context: &Context) -> anyhow::Result<()> {
     let names = roles::components(&profiles, &roles::named(&profiles, &args.roles)?, !args.no_kernels)?;
     let workshop = workshop(args, context, &names)?;
     let built = workshop.build(&names)?;
+    if context.json {
+        let directories: BTreeMap<_, _> =
+            built.iter().map(|(name, result)| (name.as_str(), &result.directory)).collect();
+        println!("{}", json!({"event": "components", "directories": directories}));
+    }
     roles::kernels(&workshop.profiles, &built, &args.out)?;
     let roles = roles::named(&workshop.profiles, &args.roles)?;
     roles::make(&workshop, &roles, &built, &trusted, &args.out, context)

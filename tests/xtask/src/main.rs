@@ -1,7 +1,8 @@
-//! Development tasks: `cargo xtask check | test | demo | bench`.
+//! Development tasks: `cargo xtask check | test | demo | repro | bench`.
 //!
 //! `check` is what must hold before every commit, `test` is what CI runs, `demo` shows
-//! the whole road on this machine, `bench` measures it. A task is a file; what they run
+//! the whole road on this machine, `repro` proves that it makes the same bytes elsewhere,
+//! `bench` measures it. A task is a file; what they run
 //! are the ordinary tools and the real `slipway`, so each can be typed by hand too.
 
 use anyhow::Result;
@@ -10,10 +11,13 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check;
 mod demo;
+mod repro;
 mod run;
 mod tally;
 mod test;
 mod tidy;
+
+use tally::Tally;
 
 /// Development tasks of Slipway.
 #[derive(Debug, Parser)]
@@ -31,8 +35,12 @@ enum Task {
     Test(test::Args),
     /// From the lock file to a pod that answers, on four machines
     Demo(demo::Args),
+    /// Every image once more, elsewhere: are the bytes the same?
+    Repro(repro::Args),
     /// Measure
     Bench(bench::Args),
+    #[command(name = repro::elsewhere::TASK, hide = true)]
+    Elsewhere,
 }
 
 fn main() -> Result<()> {
@@ -40,6 +48,8 @@ fn main() -> Result<()> {
         Task::Check => check::run().map(|tally| println!("{tally}")),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Repro(args) => repro::run(&args).and_then(Tally::verdict),
+        Task::Elsewhere => repro::elsewhere::enter(),
         Task::Bench(args) => bench::run(&args),
     }
 }

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::ops::AddAssign;
 
+use anyhow::{Result, bail};
+
 /// How many tests ended how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -25,6 +27,18 @@ impl Tally {
             counts.split(';').find_map(|part| part.trim().strip_suffix(word)?.trim().parse::<usize>().ok())
         };
         Some(Self { passed: count("passed")?, failed: count("failed")?, skipped: count("ignored")? })
+    }
+
+    /// What a task of its own ends with.
+    ///
+    /// # Errors
+    /// Anything failed.
+    pub fn verdict(self) -> Result<()> {
+        println!("{self}");
+        if self.failed > 0 {
+            bail!("{} failed", self.failed);
+        }
+        Ok(())
     }
 }
 

@@ -8,9 +8,9 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use crate::check;
 use crate::run::{cargo, loud, slipway, slipway_path, tee};
 use crate::tally::Tally;
+use crate::{check, repro};
 
 /// The roles every run builds.
 pub const ROLES: [&str; 4] = ["lb", "etcd", "control-plane", "worker"];
@@ -58,9 +58,15 @@ pub fn run(args: &Args) -> Result<()> {
     if !args.no_check {
         tally += check::run()?;
     }
+    let drivers = args.driver.map_or(vec![Driver::Uml, Driver::Qemu], |driver| vec![driver]);
+    for driver in &drivers {
+        build_images(*driver)?;
+    }
+    if args.filter.is_none() {
+        tally += repro::run(&repro::Args::default())?;
+    }
     let mut ok = true;
-    for driver in args.driver.map_or(vec![Driver::Uml, Driver::Qemu], |driver| vec![driver]) {
-        build_images(driver)?;
+    for driver in drivers {
         let mut e2e = cargo(&["test", "--package", "e2e", "--", "--test-threads=1"]);
         e2e.args(&args.filter).env("SLIPWAY", slipway_path()).env("SLIPWAY_DRIVER", driver.as_str());
         ok &= tee(&mut e2e, |line| {
