@@ -43,6 +43,8 @@ pub struct Args {
     /// Leave the second build's files where they are
     #[arg(long)]
     keep: bool,
+    /// The roles; all of them without any
+    roles: Vec<String>,
 }
 
 /// What the first build has, as `slipway build` tells it.
