@@ -64,8 +64,13 @@ pub struct Place {
 }
 
 impl Who {
+    /// The most that is possible here.
+    pub fn here() -> Self {
+        Self::possible(geteuid().as_raw(), namespaces_for_all())
+    }
+
     /// The most that `euid` may do on a host that says this about user namespaces of ordinary users.
-    pub fn possible(euid: u32, namespaces_for_all: bool) -> Self {
+    fn possible(euid: u32, namespaces_for_all: bool) -> Self {
         match (euid, namespaces_for_all) {
             (0, true) => Who::Another,
             (0, false) => Who::Same,
@@ -88,7 +93,7 @@ impl Who {
 }
 
 /// Whether ordinary users may have user namespaces here, by the kernel's own switches.
-pub fn namespaces_for_all() -> bool {
+fn namespaces_for_all() -> bool {
     let says = |file: &str, word: &str| {
         fs::read_to_string(Path::new("/proc/sys").join(file)).is_ok_and(|text| text.trim() == word)
     };

@@ -3,9 +3,10 @@
 //! The first build is what the checkout and its store have. The second starts from a copy of
 //! the sources in a store of its own, which holds only downloads and, unless `--all` is given, the results
 //! of those Go components that take many minutes; [`elsewhere`] says what is different there,
-//! [`compare`] finds the first byte that differs.
+//! [`compare`] finds the first byte that differs, [`report`] prints it. The host's clock cannot be
+//! changed for one process, so [`dates`] looks for today's date in what was compiled.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -19,11 +20,13 @@ use walkdir::WalkDir;
 use crate::run::{loud, root, slipway, slipway_path, target_dir};
 use crate::tally::Tally;
 use crate::test::{Driver, ROLES, build_images};
-use compare::{Compared, Verdict};
 use elsewhere::{AT, Place, USER, Who};
+use report::Rows;
 
 mod compare;
+mod dates;
 pub mod elsewhere;
+mod report;
 
 /// Go components that are always built again: a small one, and one with C in it.
 const QUICK_GO: [&str; 2] = ["http-echo", "runc"];
@@ -55,6 +58,15 @@ struct First {
     components: BTreeMap<String, PathBuf>,
 }
 
+/// What is built a second time, and by whom.
+#[derive(Debug)]
+struct Plan {
+    roles: Vec<String>,
+    kernels: bool,
+    who: Who,
+    umask: u32,
+}
+
 /// The files of the second build, as the host sees them.
 #[derive(Debug)]
 struct Second {
@@ -71,47 +83,17 @@ pub fn run(args: &Args) -> Result<Tally> {
         loud(&mut slipway(&["build", "--component", "kernel", "--component", "kernel-um"])?)?;
     }
     let started = Instant::now();
-    let first = First::look(args.all)?;
+    let roles = if args.roles.is_empty() { ROLES.map(str::to_owned).into() } else { args.roles.clone() };
+    let plan = Plan { roles, kernels: args.all, who: Who::here(), umask: other_umask() };
+    let first = First::look(&plan)?;
+    let carried = first.carried(args.all)?;
     let second = Second { root: target_dir().join("repro") };
     second.clear()?;
-    let who = Who::possible(nix::unistd::geteuid().as_raw(), elsewhere::namespaces_for_all());
-    let mask = other_umask();
-    let carried = first.carried(args.all)?;
-    let place = second.prepare(&first, &carried, who, mask, args.all)?;
-    println!("repro: the second build");
-    println!("  sources  {AT}/checkout instead of {}, time stamps of 2001", root().display());
-    println!(
-        "  store    {AT}/store instead of {}; downloads are carried over read-only",
-        first.store.display()
-    );
-    println!("  user     {}", who.describe());
-    println!(
-        "  umask    {mask:03o}; TZ, LC_ALL, HOME, host name and SOURCE_DATE_EPOCH differ, and it is later"
-    );
-    println!("  carried  {}", if carried.is_empty() { "nothing".to_owned() } else { names(&carried) });
+    let place = second.prepare(&first, &carried, &plan)?;
+    plan.announce(&first, &carried);
+    let day = dates::today();
     elsewhere::run(&place)?;
-
-    let mut tally = Tally::default();
-    for (name, directory) in first.components.iter().filter(|(name, _)| !carried.contains_key(name.as_str()))
-    {
-        let key = directory.file_name().unwrap_or_default();
-        let again = second.root.join("store/built").join(key);
-        ensure!(
-            again.join("manifest.json").is_file(),
-            "the second build has no result of component {name} for the same inputs: they depend on more than the sources"
-        );
-        tally += report(&format!("component {name}"), directory, &again)?;
-    }
-    for role in ROLES {
-        tally += report(
-            &format!("role {role}"),
-            &root().join("out").join(role),
-            &second.root.join("out").join(role),
-        )?;
-    }
-    if args.all {
-        tally += report("kernels", &root().join("out/kernel"), &second.root.join("out/kernel"))?;
-    }
+    let tally = compare_all(&first, &second, &carried, &plan, &day)?;
     println!(
         "repro: {} of {} agree, in {} s",
         tally.passed,
@@ -126,12 +108,62 @@ pub fn run(args: &Args) -> Result<Tally> {
     Ok(tally)
 }
 
+impl Plan {
+    /// Says what is different there, and what could not be.
+    fn announce(&self, first: &First, carried: &BTreeMap<&str, &Path>) {
+        println!("repro: the second build");
+        println!("  sources  {AT}/checkout, not {}; their time stamps are of 2001", root().display());
+        println!("  store    {AT}/store, not {}; only downloads are carried over", first.store.display());
+        println!("  user     {}", self.who.describe());
+        println!("  umask    {:03o}", self.umask);
+        println!("  besides  TZ, LC_ALL, HOME, USER, host name, SOURCE_DATE_EPOCH, empty compiler caches");
+        println!("  clock    the same, later; so nothing that is compiled here may name today");
+        let carried: Vec<&str> = carried.keys().copied().collect();
+        let carried = if carried.is_empty() { "nothing".to_owned() } else { carried.join(", ") };
+        println!("  not built again: {carried}");
+    }
+}
+
+/// Compares everything that was built twice.
+fn compare_all(
+    first: &First,
+    second: &Second,
+    carried: &BTreeMap<&str, &Path>,
+    plan: &Plan,
+    day: &[String],
+) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for (name, directory) in &first.components {
+        if carried.contains_key(name.as_str()) {
+            continue;
+        }
+        let key = directory.file_name().unwrap_or_default();
+        let again = second.root.join("store/built").join(key);
+        ensure!(
+            again.join("manifest.json").is_file(),
+            "the second build has no result of component {name} for the same inputs: they depend on more than the sources"
+        );
+        let compared =
+            report::directories(&format!("component {name}"), directory, &again, Rows::Differences)?;
+        tally += if compared.failed == 0 { dates::check(name, &again, day)? } else { compared };
+    }
+    for role in &plan.roles {
+        let (one, other) = (root().join("out").join(role), second.root.join("out").join(role));
+        tally += report::directories(&format!("role {role}"), &one, &other, Rows::All)?;
+    }
+    if plan.kernels {
+        let (one, other) = (root().join("out/kernel"), second.root.join("out/kernel"));
+        tally += report::directories("kernels", &one, &other, Rows::All)?;
+    }
+    Ok(tally)
+}
+
 impl First {
     /// Asks `slipway build` where each component's result is; everything comes from the store by now.
-    fn look(kernels: bool) -> Result<Self> {
+    fn look(plan: &Plan) -> Result<Self> {
         let mut command = slipway(&["--json", "build", "--offline"])?;
-        command.args(ROLES).stderr(Stdio::null());
-        if !kernels {
+        command.args(&plan.roles).stderr(Stdio::null());
+        if !plan.kernels {
             command.arg("--no-kernels");
         }
         let output = command.output().context("starting slipway")?;
@@ -192,14 +224,7 @@ impl Second {
     }
 
     /// Lays out everything that the second build will see.
-    fn prepare(
-        &self,
-        first: &First,
-        carried: &BTreeMap<&str, &Path>,
-        who: Who,
-        umask: u32,
-        kernels: bool,
-    ) -> Result<Place> {
+    fn prepare(&self, first: &First, carried: &BTreeMap<&str, &Path>, plan: &Plan) -> Result<Place> {
         self.copy_sources()?;
         let inputs = self.inputs(first, carried)?;
         let keys = self.copy_keys()?;
@@ -209,7 +234,7 @@ impl Second {
         for name in ["home", "out", "tmp"] {
             make_dir(&self.root.join(name))?;
         }
-        if who == Who::Another {
+        if plan.who == Who::Another {
             self.give_away()?;
         }
         let mut command: Vec<String> =
@@ -217,15 +242,15 @@ impl Second {
                 .map(str::to_owned)
                 .into();
         command.extend(keys.iter().flat_map(|key| ["--trust-key".to_owned(), format!("{AT}/keys/{key}")]));
-        if !kernels {
+        if !plan.kernels {
             command.push("--no-kernels".to_owned());
         }
-        command.extend(ROLES.map(str::to_owned));
+        command.extend(plan.roles.iter().cloned());
         Ok(Place {
             root: self.root.clone(),
             inputs,
-            who,
-            umask,
+            who: plan.who,
+            umask: plan.umask,
             environment: environment(),
             directory: Path::new(AT).join("checkout"),
             command,
@@ -363,36 +388,6 @@ fn make_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("making {}", path.display()))
 }
 
-fn names(of: &BTreeMap<&str, &Path>) -> String {
-    of.keys().copied().collect::<Vec<_>>().join(", ")
-}
-
-/// Prints how two directories compare, file by file where they differ; counts as one promise.
-fn report(title: &str, first: &Path, second: &Path) -> Result<Tally> {
-    let compared = compare::directories(first, second)?;
-    ensure!(!compared.is_empty(), "{title}: nothing to compare in {}", first.display());
-    let differ: BTreeSet<&Path> =
-        compared.iter().filter(|one| one.verdict != Verdict::Same).map(|one| one.path.as_path()).collect();
-    for one in &compared {
-        println!("{}", line(title, one));
-    }
-    for path in &differ {
-        println!("  compare {} {}", first.join(path).display(), second.join(path).display());
-    }
-    let held = differ.is_empty();
-    Ok(Tally { passed: usize::from(held), failed: usize::from(!held), skipped: 0 })
-}
-
-fn line(title: &str, one: &Compared) -> String {
-    format!(
-        "{title:<28} {:<44} {:>11}  {:<12}  {}",
-        one.path.display(),
-        one.size,
-        one.sha256.get(..12).unwrap_or_default(),
-        one.verdict
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,22 +398,5 @@ mod tests {
             "{\"event\":\"components\",\"directories\":{\"init\":\"/s/built/k\"}}\n{\"event\":\"image\"}\n";
         assert_eq!(components(text).unwrap()["init"], Path::new("/s/built/k"));
         assert!(components("{\"event\":\"image\"}\n").is_err());
-    }
-
-    #[test]
-    fn a_difference_is_named_with_its_file_and_offset_and_fails() {
-        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        fs::write(one.path().join("slot.img"), "abcd").unwrap();
-        fs::write(other.path().join("slot.img"), "abXd").unwrap();
-        assert_eq!(report("role lb", one.path(), other.path()).unwrap().failed, 1);
-        let compared = compare::directories(one.path(), other.path()).unwrap();
-        let line = line("role lb", &compared[0]);
-        assert!(line.contains("slot.img") && line.ends_with("DIFFERS at byte 2"), "{line}");
-    }
-
-    #[test]
-    fn nothing_to_compare_is_an_error_and_no_pass() {
-        let empty = tempfile::tempdir().unwrap();
-        assert!(report("role lb", empty.path(), empty.path()).is_err());
     }
 }
