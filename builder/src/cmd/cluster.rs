@@ -116,6 +116,8 @@ pub fn create(
     let kubeconfig = admin::kubeconfig(plan, &secrets, now).context("making the admin's certificate")?;
     private_file::write(&directory.join("admin.kubeconfig"), kubeconfig.as_bytes(), Readers::Owner)?;
     private_file::write(&directory.join("cluster.toml"), text.as_bytes(), Readers::Everybody)?;
+    // Most people make their cluster in a checkout, and nobody wants its secrets in a repository.
+    private_file::write(&directory.join(".gitignore"), b"*\n", Readers::Everybody)?;
     let secrets = toml::to_string(&secrets).context("writing down the cluster's secrets")?;
     // Last: the directory counts as a cluster only once everything else is in it.
     private_file::write(&secrets_path, secrets.as_bytes(), Readers::Owner)?;

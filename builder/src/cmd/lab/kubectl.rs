@@ -33,7 +33,11 @@ pub fn run(args: &Args) -> Result<()> {
     let note = Note::read(&dir)?;
     let (kubectl, kubeconfig) = (note.kubectl(), kubeconfig_path(&dir));
     if !kubectl.exists() {
-        bail!("{} is not there (make it with: slipway build)", kubectl.display());
+        bail!(
+            "{} is not there (make it with: slipway build --component kubectl --out {})",
+            kubectl.display(),
+            note.images.display()
+        );
     }
     let mut command = Command::new(&kubectl);
     command.args(&args.args).env("KUBECONFIG", kubeconfig);

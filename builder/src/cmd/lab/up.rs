@@ -202,6 +202,9 @@ fn say_what_next(
     }
     println!("next: slipway lab status {name}");
     if !note.nodes.is_empty() {
+        if !note.kubectl().exists() {
+            println!("      slipway build --component kubectl --out {}", note.images.display());
+        }
         println!("      slipway lab kubectl {name} -- get nodes");
     }
     println!("      slipway lab down {name}");

@@ -31,6 +31,19 @@ mod report;
 /// Go components that are always built again: a small one, and one with C in it.
 const QUICK_GO: [&str; 2] = ["http-echo", "runc"];
 
+/// What a build reads of a checkout; clusters, keys and outputs may lie beside it.
+const SOURCES: [&str; 9] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "builder",
+    "init",
+    "kernel-config",
+    "profiles",
+    "qemu",
+    "rust-toolchain.toml",
+    "tests",
+];
+
 /// The time stamps of the copied sources: September 2001, long before any checkout.
 const SOURCES_OF: Duration = Duration::from_secs(1_000_000_000);
 
@@ -257,16 +270,14 @@ impl Second {
         })
     }
 
-    /// The checkout without what is built in it; made in another order and with old time stamps.
+    /// The sources alone; made in another order and with old time stamps.
     fn copy_sources(&self) -> Result<()> {
         let from = root();
-        let hidden = |name: &str| matches!(name, "target" | "out" | ".git");
         let mut entries = Vec::new();
-        for entry in WalkDir::new(&from)
-            .into_iter()
-            .filter_entry(|entry| entry.depth() != 1 || !entry.file_name().to_str().is_some_and(hidden))
-        {
-            entries.push(entry.with_context(|| format!("listing {}", from.display()))?);
+        for part in SOURCES {
+            for entry in WalkDir::new(from.join(part)) {
+                entries.push(entry.with_context(|| format!("listing {part}"))?);
+            }
         }
         entries.sort_by(|one, other| other.path().cmp(one.path()));
         for entry in entries.iter().filter(|entry| entry.file_type().is_file()) {
