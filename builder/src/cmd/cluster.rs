@@ -59,7 +59,13 @@ pub fn run(args: Args, context: &Context) -> Result<()> {
         return Ok(());
     }
     for (machine, path) in plan.machines.iter().zip(&made) {
-        println!("{:<16} {:<14} {:<15} {}", machine.name, machine.role, machine.address, path.display());
+        println!(
+            "{:<16} {:<14} {:<15} {}",
+            machine.name.as_str(),
+            machine.role.as_str(),
+            machine.address,
+            path.display()
+        );
     }
     println!("secrets:    {} (keep it: later changes need it)", directory.join("secrets.toml").display());
     println!("kubeconfig: {}", directory.join("admin.kubeconfig").display());

@@ -88,14 +88,20 @@ pub fn run(args: &Args) -> Result<()> {
 /// # Errors
 /// When the fetch or the build fails; `slipway` has then said why.
 pub fn build_images(driver: Driver) -> Result<()> {
-    loud(&mut slipway(&["keys", "new", "--if-absent"])?)?;
-    loud(&mut slipway(&["fetch"])?)?;
-    let mut roles = vec!["build", "--no-kernels"];
-    roles.extend(ROLES);
-    loud(&mut slipway(&roles)?)?;
+    build_roles(&ROLES)?;
     let kernel = match driver {
         Driver::Uml => "kernel-um",
         Driver::Qemu => "kernel",
     };
     loud(&mut slipway(&["build", "--component", kernel, "--component", "kubectl"])?)
+}
+
+/// Fetches everything and builds these roles' images.
+///
+/// # Errors
+/// When the fetch or the build fails; `slipway` has then said why.
+pub fn build_roles(roles: &[&str]) -> Result<()> {
+    loud(&mut slipway(&["keys", "new", "--if-absent"])?)?;
+    loud(&mut slipway(&["fetch"])?)?;
+    loud(slipway(&["build", "--no-kernels"])?.args(roles))
 }

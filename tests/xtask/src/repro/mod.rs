@@ -19,7 +19,7 @@ use walkdir::WalkDir;
 
 use crate::run::{loud, root, slipway, slipway_path, target_dir};
 use crate::tally::Tally;
-use crate::test::{Driver, ROLES, build_images};
+use crate::test::{ROLES, build_roles};
 use elsewhere::{AT, Place, USER, Who};
 use report::Rows;
 
@@ -73,8 +73,8 @@ struct First {
 
 /// What is built a second time, and by whom.
 #[derive(Debug)]
-struct Plan {
-    roles: Vec<String>,
+struct Plan<'a> {
+    roles: Vec<&'a str>,
     kernels: bool,
     who: Who,
     umask: u32,
@@ -91,12 +91,13 @@ struct Second {
 /// # Errors
 /// A build fails. Differences are counted, not errors.
 pub fn run(args: &Args) -> Result<Tally> {
-    build_images(Driver::Uml)?;
+    let roles: Vec<&str> =
+        if args.roles.is_empty() { ROLES.into() } else { args.roles.iter().map(String::as_str).collect() };
+    build_roles(&roles)?;
     if args.all {
         loud(&mut slipway(&["build", "--component", "kernel", "--component", "kernel-um"])?)?;
     }
     let started = Instant::now();
-    let roles = if args.roles.is_empty() { ROLES.map(str::to_owned).into() } else { args.roles.clone() };
     let plan = Plan { roles, kernels: args.all, who: Who::here(), umask: other_umask() };
     let first = First::look(&plan)?;
     let carried = first.carried(args.all)?;
@@ -121,7 +122,7 @@ pub fn run(args: &Args) -> Result<Tally> {
     Ok(tally)
 }
 
-impl Plan {
+impl Plan<'_> {
     /// Says what is different there, and what could not be.
     fn announce(&self, first: &First, carried: &BTreeMap<&str, &Path>) {
         println!("repro: the second build");
@@ -142,7 +143,7 @@ fn compare_all(
     first: &First,
     second: &Second,
     carried: &BTreeMap<&str, &Path>,
-    plan: &Plan,
+    plan: &Plan<'_>,
     day: &[String],
 ) -> Result<Tally> {
     let mut tally = Tally::default();
@@ -173,7 +174,7 @@ fn compare_all(
 
 impl First {
     /// Asks `slipway build` where each component's result is; everything comes from the store by now.
-    fn look(plan: &Plan) -> Result<Self> {
+    fn look(plan: &Plan<'_>) -> Result<Self> {
         let mut command = slipway(&["--json", "build", "--offline"])?;
         command.args(&plan.roles).stderr(Stdio::null());
         if !plan.kernels {
@@ -237,7 +238,7 @@ impl Second {
     }
 
     /// Lays out everything that the second build will see.
-    fn prepare(&self, first: &First, carried: &BTreeMap<&str, &Path>, plan: &Plan) -> Result<Place> {
+    fn prepare(&self, first: &First, carried: &BTreeMap<&str, &Path>, plan: &Plan<'_>) -> Result<Place> {
         self.copy_sources()?;
         let inputs = self.inputs(first, carried)?;
         let keys = self.copy_keys()?;
@@ -258,7 +259,7 @@ impl Second {
         if !plan.kernels {
             command.push("--no-kernels".to_owned());
         }
-        command.extend(plan.roles.iter().cloned());
+        command.extend(plan.roles.iter().map(ToString::to_string));
         Ok(Place {
             root: self.root.clone(),
             inputs,
