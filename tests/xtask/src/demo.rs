@@ -5,6 +5,7 @@
 //! step can be repeated by hand; the machines are taken down at the end unless kept.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -67,11 +68,16 @@ pub struct Answer {
 /// The machines do not come up, or the pod does not answer.
 pub fn boot(lab: &str, driver: Driver) -> Result<Answer> {
     let mut up = slipway(&["lab", "up", lab, "--driver", driver.as_str()])?;
+    let came_up = OnceLock::new();
     // Two at once: the table of the machines goes on while the pod is asked for.
     std::thread::scope(|scope| {
         let power_on = Instant::now();
-        let up = scope.spawn(move || loud(&mut up));
-        let said = first_answer(lab, || up.is_finished());
+        let up = scope.spawn(|| {
+            let outcome = loud(&mut up);
+            came_up.get_or_init(|| outcome.is_ok());
+            outcome
+        });
+        let said = first_answer(lab, || came_up.get().copied());
         let after = power_on.elapsed();
         up.join().map_err(|_| anyhow!("waiting for slipway lab up"))??;
         Ok(Answer { said: said?, after })
@@ -79,8 +85,8 @@ pub fn boot(lab: &str, driver: Driver) -> Result<Answer> {
 }
 
 /// Makes the echo pod and asks it by its Service's DNS name, from inside a pod, until it answers.
-/// Once the machines are up (or have failed to come up), only so much longer.
-fn first_answer(lab: &str, machines_done: impl Fn() -> bool) -> Result<String> {
+/// Once the machines are up, only so much longer; once they have failed to come up, no longer.
+fn first_answer(lab: &str, came_up: impl Fn() -> Option<bool>) -> Result<String> {
     let manifest = manifest().to_string_lossy().into_owned();
     // Each question takes CPU from the machines: the schema is not asked for, since the manifest
     // is ours, and one command waits for the pod instead of many that ask.
@@ -99,8 +105,10 @@ fn first_answer(lab: &str, machines_done: impl Fn() -> bool) -> Result<String> {
                 said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
                 break;
             }
-            if deadline.is_none() && machines_done() {
-                deadline = Some(Instant::now() + ANSWER_WITHIN);
+            match came_up() {
+                Some(false) => bail!("the machines did not come up"),
+                Some(true) if deadline.is_none() => deadline = Some(Instant::now() + ANSWER_WITHIN),
+                _ => {}
             }
             if deadline.is_some_and(|deadline| Instant::now() > deadline) {
                 bail!("the pod did not answer: {}", String::from_utf8_lossy(&output.stderr).trim());
