@@ -182,10 +182,11 @@ fn bound() -> Result<()> {
 }
 
 fn flipped_byte() -> Result<()> {
-    // Which blocks a boot reads is the kernel's business: of nine spread over the image some are read
-    // and must be refused; a machine that comes up has not read the flipped one.
+    // The first block is read by every boot. Which others are is the kernel's business: of nine spread over
+    // the image some are and must be refused; a machine that comes up has not read the flipped one.
     let mut refused = 0;
-    for tenth in 1..10 {
+    let (tenths, at_least) = if cli::driver() == "qemu" { (0..2, 1) } else { (0..10, 3) };
+    for tenth in tenths {
         let mut setup = Setup::new("e2e-flipped-byte")?;
         let slot = setup.own_images()?;
         let at = flip(&slot, tenth)?;
@@ -199,16 +200,16 @@ fn flipped_byte() -> Result<()> {
             })?;
         if let Some(line) = end {
             refused += 1;
-            let block = (at / 4096).to_string();
+            let block = format!("block {} is corrupted", at / 4096);
             ensure!(
                 line.contains("verity") && line.contains(&block),
-                "the line does not name block {block}: {line:?}"
+                "the line does not say that {block}: {line:?}"
             );
             // It goes on by itself: the machine was switched off and on again, and says the same once more.
             machine.says(&["is corrupted"], 1)?;
         }
     }
-    ensure!(refused >= 2, "only {refused} of 9 flipped bytes were ever read");
+    ensure!(refused >= at_least, "only {refused} of the flipped bytes were ever read, not {at_least}");
     Ok(())
 }
 
