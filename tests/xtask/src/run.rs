@@ -31,14 +31,24 @@ pub fn cargo(args: &[&str]) -> Command {
     command(option_env!("CARGO").unwrap_or("cargo"), args)
 }
 
+/// Whether `slipway` was built in this run.
+static BUILT: OnceLock<()> = OnceLock::new();
+
 /// The real command line, built first if need be.
 pub fn slipway(args: &[&str]) -> Result<Command> {
-    static BUILT: OnceLock<()> = OnceLock::new();
     if BUILT.get().is_none() {
         loud(&mut cargo(&["build", "--quiet", "--package", "slipway"]))?;
         BUILT.get_or_init(|| ());
     }
     Ok(command(&slipway_path().to_string_lossy(), args))
+}
+
+/// The command line as the unit tests built it: alone it would be compiled again, and a third of what
+/// it depends on with it, since cargo decides on their features by what is built together.
+pub fn slipway_of_tests() -> Result<()> {
+    loud(&mut cargo(&["test", "--quiet", "--no-run"]))?;
+    BUILT.get_or_init(|| ());
+    Ok(())
 }
 
 /// Where [`slipway`] lies once built.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use crate::run::{cargo, loud, slipway, slipway_path, tee};
+use crate::run::{cargo, loud, slipway, slipway_of_tests, slipway_path, tee};
 use crate::tally::Tally;
 use crate::{check, repro};
 
@@ -58,6 +58,7 @@ pub fn run(args: &Args) -> Result<()> {
     if !args.no_check {
         tally += check::run()?;
     }
+    slipway_of_tests()?;
     let drivers = args.driver.map_or(vec![Driver::Uml, Driver::Qemu], |driver| vec![driver]);
     for driver in &drivers {
         build_images(*driver)?;
@@ -67,7 +68,8 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let mut ok = true;
     for driver in drivers {
-        let mut e2e = cargo(&["test", "--package", "e2e", "--", "--test-threads=1"]);
+        // All packages, for the same features of what they share as in the unit tests.
+        let mut e2e = cargo(&["test", "--workspace", "--test", "promises", "--", "--test-threads=1"]);
         e2e.args(&args.filter).env("SLIPWAY", slipway_path()).env("SLIPWAY_DRIVER", driver.as_str());
         ok &= tee(&mut e2e, |line| {
             if let Some(counts) = Tally::read(line) {
