@@ -14,7 +14,7 @@
     )
 )]
 
-use machine_config::service::{KillScope, Limits};
+use machine_config::service::{Limits, OomPolicy};
 
 /// Where the hierarchy is mounted.
 pub const ROOT: &str = "/sys/fs/cgroup";
@@ -29,24 +29,23 @@ pub fn delegation(available: &str) -> String {
     available.split_whitespace().map(|controller| format!("+{controller}")).collect::<Vec<_>>().join(" ")
 }
 
-/// The files of a service's group and what is written into each.
+/// The files of a service's group and what is written into each; what is not limited is not written.
 #[must_use]
-pub fn settings(limits: &Limits, scope: KillScope) -> Vec<(&'static str, String)> {
-    let mut settings = vec![
-        (
-            "memory.max",
-            limits.memory_max_mib.map_or("max".to_owned(), |mib| mib.saturating_mul(1 << 20).to_string()),
-        ),
-        ("cpu.weight", limits.cpu_weight.unwrap_or(100).to_string()),
-        ("pids.max", limits.pids_max.map_or("max".to_owned(), |most| most.to_string())),
+pub fn settings(limits: &Limits, oom: OomPolicy) -> Vec<(&'static str, String)> {
+    let mib = |mib: u32| u64::from(mib).saturating_mul(1 << 20).to_string();
+    // The kernel's default period of 100 ms: one percent of a CPU is one of its milliseconds.
+    let quota = |percent: u32| format!("{} 100000", u64::from(percent).saturating_mul(1000));
+    let wanted = [
+        ("memory.max", limits.memory_max_mib.map(mib)),
+        ("memory.high", limits.memory_high_mib.map(mib)),
+        ("memory.low", limits.memory_low_mib.map(mib)),
+        ("cpu.weight", limits.cpu_weight.map(|weight| weight.to_string())),
+        ("cpu.max", limits.cpu_max_percent.map(quota)),
+        ("pids.max", limits.pids_max.map(|most| most.to_string())),
+        ("io.weight", limits.io_weight.map(|weight| u16::from(weight).to_string())),
+        ("memory.oom.group", (oom == OomPolicy::Kill).then(|| "1".to_owned())),
     ];
-    // Half a service is worth nothing, unless its children are others' work: then one dies alone.
-    let whole = match scope {
-        KillScope::Cgroup => "1",
-        KillScope::Process => "0",
-    };
-    settings.push(("memory.oom.group", whole.to_owned()));
-    settings
+    wanted.into_iter().filter_map(|(file, value)| Some((file, value?))).collect()
 }
 
 /// Whether the content of cgroup.events says that nobody is in the group.
@@ -66,13 +65,14 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_written_in_the_kernels_units() {
-        let limits = Limits { memory_max_mib: Some(64), pids_max: Some(10), ..Limits::default() };
-        let settings = settings(&limits, KillScope::Process);
-        assert!(settings.contains(&("memory.max", "67108864".to_owned())));
-        assert!(settings.contains(&("pids.max", "10".to_owned())));
-        assert!(settings.contains(&("cpu.weight", "100".to_owned())));
-        assert!(settings.contains(&("memory.oom.group", "0".to_owned())));
+    fn limits_are_written_in_the_kernels_units_and_nothing_else_is() {
+        let limits = Limits { memory_max_mib: Some(64), cpu_max_percent: Some(150), ..Limits::default() };
+        let expected = [("memory.max", "67108864"), ("cpu.max", "150000 100000"), ("memory.oom.group", "1")];
+        assert_eq!(
+            settings(&limits, OomPolicy::Kill),
+            expected.map(|(file, value)| (file, value.to_owned()))
+        );
+        assert!(settings(&Limits::default(), OomPolicy::Continue).is_empty());
     }
 
     #[test]

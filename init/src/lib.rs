@@ -9,6 +9,7 @@ pub mod agent;
 pub mod boot;
 pub mod cgroup;
 pub mod console;
+pub mod control;
 pub mod disk;
 pub mod log;
 pub mod monotonic;

@@ -17,6 +17,8 @@
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
 
+use machine_config::service::Table;
+
 use crate::agent::image::Image;
 use crate::agent::paths;
 use crate::boot::{self, apply};
@@ -26,8 +28,6 @@ use crate::shutdown;
 use crate::supervisor::Supervisor;
 
 const CONSOLE: &str = "/dev/console";
-/// The specs of the image's services.
-const SERVICES: &str = "/usr/share/slipway/services";
 
 /// Runs the machine. Comes back only if the kernel refuses to end it.
 pub(crate) fn run() {
@@ -47,12 +47,14 @@ pub(crate) fn run() {
         None => "started".to_owned(),
     };
     console.say(Monotonic::now(), Subject::Machine, &started);
-    let services = boot::load(Path::new(SERVICES));
-    problems.extend(services.problems);
+    let table = boot::load(Path::new(paths::SERVICES)).unwrap_or_else(|problem| {
+        problems.push(problem);
+        Table::default()
+    });
     for problem in problems {
         console.say(Monotonic::now(), Subject::Machine, &format!("problem: {problem}"));
     }
-    match Supervisor::new(console, image, services.specs) {
+    match Supervisor::new(console, image, table) {
         Ok(supervisor) => {
             let (console, ending) = supervisor.run();
             shutdown::finish(console, ending);

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use init::probe::Question;
-use machine_config::service::{Readiness, ServiceSpec, order};
+use machine_config::service::{ReadySpec, ServiceSpec, layout};
 
 fn specs() -> Vec<(String, ServiceSpec)> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../profiles/services");
@@ -34,16 +34,15 @@ fn every_service_is_named_after_its_file() {
 fn all_services_together_can_be_put_in_order() {
     let specs: Vec<ServiceSpec> = specs().into_iter().map(|(_, spec)| spec).collect();
     assert!(specs.len() > 15, "only {} services found", specs.len());
-    order(&specs).unwrap();
+    layout(&specs).unwrap();
 }
 
 #[test]
 fn every_probe_asks_a_question_that_init_understands() {
     let mut asked = 0;
     for (name, spec) in specs() {
-        let Readiness::Probe { command } = spec.ready else { continue };
-        assert_eq!(command[..2], ["/usr/sbin/init", "probe"], "{name}");
-        Question::parse(&command[2..]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let ReadySpec::Probe { ask, .. } = spec.ready else { continue };
+        Question::parse(&ask).unwrap_or_else(|error| panic!("{name}: {error}"));
         asked += 1;
     }
     assert!(asked > 5, "only {asked} probes found");
@@ -52,8 +51,8 @@ fn every_probe_asks_a_question_that_init_understands() {
 #[test]
 fn no_service_needs_a_certificate_before_the_clock_is_right() {
     let specs: Vec<ServiceSpec> = specs().into_iter().map(|(_, spec)| spec).collect();
-    let order = order(&specs).unwrap();
-    let place = |name: &str| order.iter().position(|at| at.as_str() == name).unwrap();
+    let table = layout(&specs).unwrap();
+    let place = |name: &str| table.place(name).unwrap();
     for (before, after) in
         [("config", "network"), ("network", "clock"), ("clock", "pki"), ("pki", "etcd"), ("pki", "kubelet")]
     {

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 use image_format::Digest;
 use image_format::manifest::{ImagePath, Manifest};
-use machine_config::service::ServiceSpec;
+use machine_config::service::Table;
 use serde::Serialize;
 
 use super::Part;
@@ -36,7 +36,7 @@ impl TrustedKey {
 /// What the generated files are made of.
 pub(super) struct Facts<'a> {
     pub(super) role: &'a Role,
-    pub(super) services: &'a [ServiceSpec],
+    pub(super) services: &'a Table,
     pub(super) trusted: &'a [TrustedKey],
     pub(super) built: jiff::Timestamp,
 }
@@ -58,14 +58,13 @@ const NOBODY: u32 = 65534;
 /// The generated files, and the image's version; `rest` is everything else in the image.
 pub(super) fn part(facts: &Facts, rest: &Manifest) -> Result<(Part, String)> {
     let mut part = Part::default();
+    let table = facts.services.encode().context("encoding the services' table")?;
+    let node = part.contents.add_bytes(table, 0o644);
+    part.manifest.insert(format!("{HOME}/services.table").parse::<ImagePath>()?, node)?;
     let mut add = |path: &str, text: String| -> Result<()> {
         let node = part.contents.add_bytes(text, 0o644);
         Ok(part.manifest.insert(path.parse::<ImagePath>()?, node)?)
     };
-    for spec in facts.services {
-        let text = toml::to_string(spec).with_context(|| format!("writing service {}", spec.name))?;
-        add(&format!("{HOME}/services/{}.toml", spec.name), text)?;
-    }
     // By key id: the same key given twice is one file, whatever its files were called.
     let trusted: BTreeMap<String, &String> =
         facts.trusted.iter().map(|trusted| (trusted.key.id().to_string(), &trusted.text)).collect();
@@ -101,11 +100,11 @@ fn os_release(role: &str, version: &str) -> String {
 }
 
 /// /etc/passwd and /etc/group: root, nobody, and each service's own user under the service's name.
-fn users(services: &[ServiceSpec]) -> (String, String) {
+fn users(services: &Table) -> (String, String) {
     let mut users = BTreeMap::from([(0, "root"), (NOBODY, "nobody")]);
-    for spec in services {
-        if let Some(user) = spec.user {
-            users.entry(user).or_insert(spec.name.as_str());
+    for unit in &services.units {
+        if let Some(user) = unit.user {
+            users.entry(user).or_insert(unit.name.as_str());
         }
     }
     let (mut passwd, mut group) = (String::new(), String::new());

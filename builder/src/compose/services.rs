@@ -1,24 +1,23 @@
-//! A role's services: gathered from profiles, ordered once, checked against the image.
+//! A role's services: gathered from profiles, laid out, checked against the image.
 //!
-//! That there is an order, and that every program exists, is seen at build time and not on a
-//! booting machine. The spec and the graph are `machine_config::service`'s, the same code that
-//! PID 1 uses; starting services is PID 1's alone.
+//! That they fit together, and that every program exists, is seen at build time and not on a
+//! booting machine. Specs and layout are `machine_config::service`'s; PID 1 reads the table.
 
 use image_format::manifest::{ImagePath, Kind, Manifest};
-use machine_config::service::{GraphError, Readiness, ServiceSpec, order};
+use machine_config::service::{LayoutError, ServiceSpec, Table, layout};
 
 use crate::profile::{Profiles, Role};
 
 /// What is wrong with a role's services.
 #[derive(Debug, thiserror::Error)]
 pub enum ServicesError {
-    /// There is no order for them.
+    /// They do not fit together.
     #[error("the services of role {role}: {source}")]
-    Graph {
+    Layout {
         /// Which role.
         role: String,
         /// The edge, or the cycle.
-        source: GraphError,
+        source: LayoutError,
     },
     /// A name without a file.
     #[error("role {role} has the service {service}, which is not in profiles/services")]
@@ -38,12 +37,12 @@ pub enum ServicesError {
     },
 }
 
-/// The role's services, in an order in which each comes after what it needs.
+/// The role's services, laid out.
 ///
 /// # Errors
 /// [`ServicesError`] names the role and the edge.
-pub(super) fn gather(role: &Role, profiles: &Profiles) -> Result<Vec<ServiceSpec>, ServicesError> {
-    let specs = role
+pub(super) fn gather(role: &Role, profiles: &Profiles) -> Result<Table, ServicesError> {
+    let specs: Vec<ServiceSpec> = role
         .services
         .iter()
         .map(|name| {
@@ -54,30 +53,23 @@ pub(super) fn gather(role: &Role, profiles: &Profiles) -> Result<Vec<ServiceSpec
                 .ok_or_else(|| ServicesError::Unknown { role: role.name.clone(), service: name.clone() })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let order = order(&specs).map_err(|source| ServicesError::Graph { role: role.name.clone(), source })?;
-    let place = |spec: &ServiceSpec| order.iter().position(|name| *name == spec.name);
-    let mut specs = specs;
-    specs.sort_by_key(place);
-    Ok(specs)
+    layout(&specs).map_err(|source| ServicesError::Layout { role: role.name.clone(), source })
 }
 
 /// Every program that a service starts is in the image.
 ///
 /// # Errors
 /// [`ServicesError::Program`].
-pub(super) fn check_programs(services: &[ServiceSpec], manifest: &Manifest) -> Result<(), ServicesError> {
-    for spec in services {
-        let probe = match &spec.ready {
-            Readiness::Probe { command } => command.first(),
-            Readiness::Exit {} | Readiness::Notify {} => None,
-        };
-        for program in spec.exec.first().into_iter().chain(probe) {
+pub(super) fn check_programs(services: &Table, manifest: &Manifest) -> Result<(), ServicesError> {
+    for unit in &services.units {
+        let around = unit.before_start.iter().chain(&unit.after_stop).filter_map(|command| command.first());
+        for program in unit.exec.first().into_iter().chain(around) {
             let path: Option<ImagePath> = program.parse().ok();
             let found = path.and_then(|path| manifest.resolve(&path));
             if !found
                 .is_some_and(|(_, node)| matches!(node.kind, Kind::File { .. }) && node.mode & 0o111 != 0)
             {
-                let (service, program) = (spec.name.to_string(), program.clone());
+                let (service, program) = (unit.name.to_string(), program.clone());
                 return Err(ServicesError::Program { service, program });
             }
         }

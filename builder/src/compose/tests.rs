@@ -8,6 +8,7 @@ use std::path::Path;
 
 use image_format::Digest;
 use image_format::manifest::{ImagePath, Kind, Node};
+use machine_config::service::{Table, layout};
 
 use super::*;
 use crate::build::output::{Output, keep};
@@ -82,7 +83,11 @@ fn path(text: &str) -> ImagePath {
 }
 
 fn text(rootfs: &Rootfs, at: &str) -> String {
-    String::from_utf8(rootfs.contents.read(rootfs.tree.manifest(), &path(at)).unwrap()).unwrap()
+    String::from_utf8(bytes(rootfs, at)).unwrap()
+}
+
+fn bytes(rootfs: &Rootfs, at: &str) -> Vec<u8> {
+    rootfs.contents.read(rootfs.tree.manifest(), &path(at)).unwrap()
 }
 
 #[test]
@@ -97,16 +102,15 @@ fn an_image_says_what_it_is_and_when_its_inputs_were_locked() {
 }
 
 #[test]
-fn a_service_s_user_is_in_passwd_and_its_spec_in_the_image() {
+fn a_service_s_user_is_in_passwd_and_its_unit_in_the_table() {
     let rootfs = Fixture::new().compose().unwrap();
     assert_eq!(
         text(&rootfs, "/etc/passwd"),
         "root:x:0:0::/:/usr/sbin/nologin\nthing:x:99:99::/:/usr/sbin/nologin\n\
          nobody:x:65534:65534::/:/usr/sbin/nologin\n"
     );
-    let spec = text(&rootfs, "/usr/share/slipway/services/thing.toml");
-    let read: machine_config::service::ServiceSpec = toml::from_str(&spec).unwrap();
-    assert_eq!(read, toml::from_str(SERVICE).unwrap());
+    let table = Table::decode(&bytes(&rootfs, "/usr/share/slipway/services.table")).unwrap();
+    assert_eq!(table, layout(&[toml::from_str(SERVICE).unwrap()]).unwrap());
 }
 
 #[test]

@@ -10,7 +10,9 @@ pub mod machine;
 pub mod name;
 pub mod pem;
 pub mod service;
+pub mod span;
 
 pub use admission::{Refusal, admit};
 pub use machine::MachineConfig;
 pub use name::{ClusterName, MachineName, Role, ServiceName};
+pub use span::Span;

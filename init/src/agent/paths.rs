@@ -5,8 +5,8 @@
 
 /// The image's trusted config-signing keys, one `.pub` file each.
 pub const TRUSTED_KEYS: &str = "/usr/share/slipway/trusted-keys";
-/// The image's service specs.
-pub const SERVICES: &str = "/usr/share/slipway/services";
+/// The image's services, laid out.
+pub const SERVICES: &str = "/usr/share/slipway/services.table";
 /// What the image says of itself.
 pub const IMAGE: &str = "/usr/share/slipway/image.toml";
 
@@ -35,8 +35,8 @@ pub const CONTROLLERS_RUN: &str = "/run/slipway/controllers-run";
 pub const ETC: &str = "/run/slipway/etc";
 /// SNTP servers, the config's or the lease's, one per line.
 pub const TIME_SERVERS: &str = "/run/slipway/time-servers";
-/// One argument per line for each service.
-pub const ARGS: &str = "/run/slipway/args";
+/// What the config decides about services, a file each.
+pub const OVERLAYS: &str = "/run/slipway/overlays";
 /// Certificates and keys as services read them.
 pub const PKI: &str = "/run/slipway/pki";
 /// Configuration of Kubernetes' parts.

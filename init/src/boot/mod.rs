@@ -20,4 +20,4 @@ mod cpuinfo;
 mod image;
 mod plan;
 
-pub use image::{ImageServices, load};
+pub use image::load;

@@ -66,7 +66,7 @@ pub(super) const LINKS: [(&str, &str); 4] = [
 
 /// Directories on /run that links of the image point to, or that several services share.
 pub(super) const DIRECTORIES: [&str; 4] =
-    ["/run/slipway", "/run/slipway/etc", "/run/slipway/args", "/run/lock"];
+    ["/run/slipway", "/run/slipway/etc", "/run/slipway/overlays", "/run/lock"];
 
 /// Kernel settings, by their path below /proc/sys.
 pub(super) const SYSCTLS: [(&str, &str, Need); 29] = [

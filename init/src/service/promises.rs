@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use machine_config::service::ServiceSpec;
+use machine_config::service::{
+    Edge, EdgeKind, KillScope, OnLoss, Place, Ready, ServiceSpec, Span, Table, Unit, layout,
+};
 use proptest::prelude::*;
 
 use super::set::{Id, Services, Step};
@@ -37,7 +39,7 @@ struct Processes {
 }
 
 struct World {
-    specs: Vec<ServiceSpec>,
+    units: Vec<Unit>,
     services: Services,
     processes: BTreeMap<usize, Processes>,
     now: u64,
@@ -47,34 +49,37 @@ struct World {
 
 impl World {
     fn new(needs: &[Vec<usize>], kinds: &[u8]) -> Self {
-        let specs: Vec<ServiceSpec> = kinds
+        let text = "name = \"s\"\ndescription = \"x\"\nexec = [\"/bin/x\"]\nready = { by = \"notify\" }";
+        let plain: ServiceSpec = toml::from_str(text).unwrap();
+        let plain = layout(&[plain]).unwrap().units.remove(0);
+        let units: Vec<Unit> = kinds
             .iter()
             .enumerate()
             .map(|(at, kind)| {
                 // Needs point to earlier services only, so there is no cycle.
-                let needs: Vec<String> = needs
-                    .get(at)
-                    .into_iter()
-                    .flatten()
-                    .filter(|_| at > 0)
-                    .map(|need| format!("\"s{}\"", need % at.max(1)))
-                    .collect();
-                let ready = match kind % 3 {
-                    0 => "{ by = \"notify\" }",
-                    1 => "{ by = \"exit\" }",
-                    _ => "{ by = \"probe\", command = [\"/bin/p\"] }",
+                let needs = needs.get(at).into_iter().flatten().filter(|_| at > 0);
+                let edge = |need: &usize| Edge {
+                    to: Place(u16::try_from(need % at.max(1)).unwrap()),
+                    kind: EdgeKind::Milestone,
+                    on_loss: OnLoss::Keep,
                 };
-                let kill = if kind % 2 == 0 { "cgroup" } else { "process" };
-                toml::from_str(&format!(
-                    "name = \"s{at}\"\ndescription = \"x\"\nexec = [\"/bin/x\"]\nneeds = [{}]\nready = {ready}\n[stop]\ntimeout-seconds = 3\nkill = \"{kill}\"",
-                    needs.join(",")
-                ))
-                .unwrap()
+                Unit {
+                    name: format!("s{at}").parse().unwrap(),
+                    edges: needs.map(edge).collect(),
+                    ready: match kind % 3 {
+                        0 => Ready::Notify,
+                        1 => Ready::Exit,
+                        _ => Ready::Probe { ask: vec!["tcp".to_owned()], every: Span::from_secs(5) },
+                    },
+                    kill: if kind % 2 == 0 { KillScope::Cgroup } else { KillScope::Process },
+                    stop_timeout: Span::from_secs(3),
+                    ..plain.clone()
+                }
             })
             .collect();
-        let services = Services::new(&specs);
-        let processes = (0..specs.len()).map(|at| (at, Processes::default())).collect();
-        let mut world = Self { specs, services, processes, now: 0, stopping: false, pauses: BTreeMap::new() };
+        let services = Services::new(&Table { units: units.clone() });
+        let processes = (0..units.len()).map(|at| (at, Processes::default())).collect();
+        let mut world = Self { units, services, processes, now: 0, stopping: false, pauses: BTreeMap::new() };
         let steps = world.services.time(world.moment());
         world.perform(steps);
         world
@@ -85,7 +90,7 @@ impl World {
     }
 
     fn owns_cgroup(&self, at: usize) -> bool {
-        self.specs[at].stop.kill == machine_config::service::KillScope::Cgroup
+        self.units[at].kill == KillScope::Cgroup
     }
 
     /// Does what the core asks, and checks that it may ask it.
@@ -99,8 +104,7 @@ impl World {
                     if self.owns_cgroup(at) {
                         assert!(!self.processes[&at].leftovers, "s{at} started beside its leftovers");
                     }
-                    for need in &self.specs[at].needs {
-                        let need = self.specs.iter().position(|spec| spec.name == *need).unwrap();
+                    for need in self.units[at].edges.iter().map(|edge| edge.to.index()) {
                         assert!(self.processes[&need].was_ready, "s{at} started before s{need} was ready");
                     }
                     let processes = self.processes.get_mut(&at).unwrap();
@@ -112,8 +116,8 @@ impl World {
                     self.tell_if_empty(at);
                 }
                 Action::AskToStop => {
-                    for (other, spec) in self.specs.iter().enumerate() {
-                        let needs_it = spec.needs.contains(&self.specs[at].name);
+                    for (other, unit) in self.units.iter().enumerate() {
+                        let needs_it = unit.edges.iter().any(|edge| edge.to.index() == at);
                         assert!(
                             !needs_it || self.processes[&other].main.is_none() || self.gave_up(other),
                             "s{at} was stopped before s{other}, which needs it"
@@ -161,7 +165,7 @@ impl World {
     }
 
     fn happen(&mut self, happening: &Happening) {
-        let count = self.specs.len();
+        let count = self.units.len();
         match *happening {
             Happening::SaysReady(at) => {
                 if let Some(instance) = self.processes[&(at % count)].main {
@@ -255,7 +259,7 @@ proptest! {
             world.perform(steps);
         }
         prop_assert!(world.services.all_stopped());
-        let bound = (STOP_TIMEOUT + KILL_PATIENCE) * u32::try_from(world.specs.len()).unwrap();
+        let bound = (STOP_TIMEOUT + KILL_PATIENCE) * u32::try_from(world.units.len()).unwrap();
         prop_assert!(u128::from(world.now - begun) <= bound.as_millis());
     }
 
@@ -266,7 +270,7 @@ proptest! {
     ) {
         let mut world = World::new(&needs, &kinds);
         happenings.iter().for_each(|happening| world.happen(happening));
-        for at in 0..world.specs.len() {
+        for at in 0..world.units.len() {
             let (_, standing) = world.services.standings().nth(at).map(|(name, standing)| (name.clone(), standing)).unwrap();
             if standing == super::state::Standing::Failed {
                 prop_assert!(world.services.deadline().is_some());

@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use machine_config::service::{KillScope, Readiness, ServiceSpec, StopSignal};
+use machine_config::service::{KillScope, OVERLAY_MAX, Overlay, Ready, StopSignal, Table, Unit};
 use node_sys::event::{self, Interest, Poll};
 use node_sys::process::{Child, Exit, Pid, Signal, Spawn};
 
@@ -22,15 +22,17 @@ use crate::supervisor::token::Token;
 
 /// Where services find their programs' programs.
 const PATH: &str = "PATH=/usr/sbin:/usr/bin";
-/// The longest args-file: a thousand flags.
-const ARGS_MAX: u64 = 64 * 1024;
+/// What the agents decided about services.
+const OVERLAYS: &str = crate::agent::paths::OVERLAYS;
+/// Our own program, whose `probe` asks what a spec says.
+const INIT: &str = "/usr/sbin/init";
 /// What one turn reads of one service's output, so that none keeps the others waiting.
 const OUTPUT_PER_TURN: usize = 64 * 1024;
 
 /// A service's processes and what belongs to them.
 #[derive(Debug)]
 struct Seat {
-    spec: ServiceSpec,
+    unit: Unit,
     group: Option<Group>,
     output: OwnedFd,
     output_write: OwnedFd,
@@ -61,13 +63,13 @@ impl Runner {
     ///
     /// # Errors
     /// Those of pipe2(2) and epoll_ctl(2).
-    pub fn new(specs: Vec<ServiceSpec>, notify_socket: &Path, poll: &Poll) -> io::Result<Self> {
+    pub fn new(table: Table, notify_socket: &Path, poll: &Poll) -> io::Result<Self> {
         let mut seats = Vec::new();
-        for (index, spec) in specs.into_iter().enumerate() {
+        for (index, unit) in table.units.into_iter().enumerate() {
             let (output, output_write) = event::pipe()?;
             poll.add(&output, Token::Output(Id::from_index(index)).to_raw(), Interest::Read)?;
             seats.push(Seat {
-                spec,
+                unit,
                 group: None,
                 output,
                 output_write,
@@ -112,19 +114,14 @@ impl Runner {
                 None
             }
             Action::AskToStop => {
-                let signal = match seat.spec.stop.signal {
-                    StopSignal::Term => Signal::Terminate,
-                    StopSignal::Int => Signal::Interrupt,
-                    StopSignal::Usr1 => Signal::User1,
-                };
                 if let Some((_, main)) = &seat.main {
-                    let done = main.signal(signal);
+                    let done = main.signal(signal(seat.unit.stop_signal));
                     seat.note("sending the stop signal", done);
                 }
                 None
             }
             Action::Kill => {
-                let done = match (&seat.main, seat.spec.stop.kill) {
+                let done = match (&seat.main, seat.unit.kill) {
                     (_, KillScope::Cgroup) => seat.kill_group(),
                     (Some((_, main)), KillScope::Process) => main.signal(Signal::Kill),
                     (None, KillScope::Process) => Ok(()),
@@ -221,32 +218,37 @@ impl Seat {
         if self.group.is_none() {
             self.group = Some(self.make_group(service, poll)?);
         }
-        let mut command = self.spec.exec.clone();
-        if let Some(path) = &self.spec.args_file {
-            command.extend(arguments(path)?);
-        }
+        let mut command = self.unit.exec.clone();
         let mut environment = self.environment();
+        if self.unit.configured {
+            let overlay = overlay(&Path::new(OVERLAYS).join(self.unit.name.as_str()))?;
+            command.extend(overlay.arguments);
+            environment.extend(overlay.environment);
+        }
         // An agent has things to say about the machine, however it shows that it is ready.
-        if matches!(self.spec.ready, Readiness::Notify {}) || self.is_agent() {
+        if matches!(self.unit.ready, Ready::Notify) || self.is_agent() {
             environment.push(notify_socket);
         }
         self.spawn(&command, &environment)
     }
 
     fn is_agent(&self) -> bool {
-        matches!(self.spec.exec.as_slice(), [_, word, ..] if word == "agent")
+        matches!(self.unit.exec.as_slice(), [_, word, ..] if word == "agent")
     }
 
     fn start_probe(&self) -> Result<Child, String> {
-        match &self.spec.ready {
-            Readiness::Probe { command } => self.spawn(command, &self.environment()),
-            Readiness::Exit {} | Readiness::Notify {} => Err("none is declared".to_owned()),
+        match &self.unit.ready {
+            Ready::Probe { ask, .. } => {
+                let words = [INIT, "probe"].into_iter().map(str::to_owned);
+                let command: Vec<String> = words.chain(ask.iter().cloned()).collect();
+                self.spawn(&command, &self.environment())
+            }
+            _ => Err("none is declared".to_owned()),
         }
     }
 
     fn environment(&self) -> Vec<String> {
-        let own = self.spec.environment.iter().map(|(name, value)| format!("{name}={value}"));
-        [PATH.to_owned()].into_iter().chain(own).collect()
+        [PATH.to_owned()].into_iter().chain(self.unit.environment.iter().cloned()).collect()
     }
 
     fn spawn(&self, command: &[String], environment: &[String]) -> Result<Child, String> {
@@ -255,23 +257,24 @@ impl Seat {
             environment,
             output: self.output_write.as_fd(),
             cgroup: self.group.as_ref().map(|group| group.directory.as_fd()),
-            user: self.spec.user,
-            open_files: self.spec.limits.open_files,
-            oom_score_adjust: self.spec.oom_score_adjust,
+            user: self.unit.user,
+            fence: None,
+            extra: None,
+            open_files: self.unit.limits.open_files.map(u64::from),
+            oom_score_adjust: self.unit.oom_score_adjust,
         }
         .start()
         .map_err(|error| format!("starting a process: {error}"))
     }
 
     fn make_group(&self, service: Id, poll: &Poll) -> Result<Group, String> {
-        let path = Path::new(cgroup::SERVICES).join(self.spec.name.as_str());
+        let path = Path::new(cgroup::SERVICES).join(self.unit.name.as_str());
         let make = || -> io::Result<Group> {
             fs::create_dir_all(&path)?;
-            for (file, value) in cgroup::settings(&self.spec.limits, self.spec.stop.kill) {
-                let wanted = !matches!(value.as_str(), "max" | "100" | "0");
+            for (file, value) in cgroup::settings(&self.unit.limits, self.unit.oom_policy) {
                 match fs::write(path.join(file), value) {
-                    // A controller that the kernel lacks is missed only where a limit was asked for.
-                    Err(error) if wanted && file != "memory.oom.group" => return Err(error),
+                    // Every service says so by default; the kernel may have no memory controller.
+                    Err(error) if file != "memory.oom.group" => return Err(error),
                     _ => {}
                 }
             }
@@ -309,14 +312,26 @@ impl Seat {
     }
 }
 
-fn arguments(path: &Path) -> Result<Vec<String>, String> {
-    let read = || -> io::Result<String> {
-        let mut text = String::new();
-        File::open(path)?.take(ARGS_MAX).read_to_string(&mut text)?;
-        Ok(text)
+fn overlay(path: &Path) -> Result<Overlay, String> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(OVERLAY_MAX).read_to_end(&mut bytes)?;
+        Ok(bytes)
     };
-    let text = read().map_err(|error| format!("reading {}: {error}", path.display()))?;
-    Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    let bytes = read().map_err(|error| format!("reading {}: {error}", path.display()))?;
+    Overlay::decode(&bytes).map_err(|error| format!("reading {}: {error}", path.display()))
+}
+
+fn signal(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::Term => Signal::Terminate,
+        StopSignal::Int => Signal::Interrupt,
+        StopSignal::Hup => Signal::HangUp,
+        StopSignal::Quit => Signal::Quit,
+        StopSignal::Usr1 => Signal::User1,
+        StopSignal::Usr2 => Signal::User2,
+        StopSignal::Kill => Signal::Kill,
+    }
 }
 
 #[cfg(test)]
@@ -324,16 +339,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_are_lines_and_empty_ones_are_none() {
+    fn an_overlay_is_read_as_it_was_written() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("etcd");
-        fs::write(&path, "--name\nwith space\n\n--x=y\n").unwrap();
-        assert_eq!(arguments(&path).unwrap(), ["--name", "with space", "--x=y"]);
+        let written =
+            Overlay { arguments: vec!["--name".to_owned(), "with\nline".to_owned()], environment: vec![] };
+        fs::write(&path, written.encode().unwrap()).unwrap();
+        assert_eq!(overlay(&path).unwrap(), written);
     }
 
     #[test]
-    fn absent_arguments_are_a_reason_not_to_start() {
-        let error = arguments(Path::new("/nonexistent/args")).unwrap_err();
-        assert!(error.starts_with("reading /nonexistent/args: No such file"), "{error}");
+    fn an_absent_overlay_is_a_reason_not_to_start() {
+        let error = overlay(Path::new("/nonexistent/etcd")).unwrap_err();
+        assert!(error.starts_with("reading /nonexistent/etcd: No such file"), "{error}");
     }
 }

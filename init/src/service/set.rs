@@ -6,7 +6,7 @@
 //! that needs it has stopped, so nobody loses what it works with.
 
 use machine_config::ServiceName;
-use machine_config::service::{ServiceSpec, Start};
+use machine_config::service::{EdgeKind, Start, Table};
 
 use super::state::{Action, Event, Service, Standing};
 use crate::monotonic::Monotonic;
@@ -56,19 +56,23 @@ pub struct Step {
 }
 
 impl Services {
-    /// A set of services that `machine_config::service::order` has accepted: unknown needs,
-    /// of which there are none then, are left out.
+    /// The services of a table.
     #[must_use]
-    pub fn new(specs: &[ServiceSpec]) -> Self {
-        let place = |name: &ServiceName| specs.iter().position(|spec| spec.name == *name).map(Id);
-        let members = specs
+    pub fn new(table: &Table) -> Self {
+        let members = table
+            .units
             .iter()
-            .map(|spec| Member {
-                name: spec.name.clone(),
-                service: Service::new(spec),
-                needs: spec.needs.iter().filter_map(place).collect(),
-                start: spec.start,
-                milestone: spec.milestone,
+            .map(|unit| Member {
+                name: unit.name.clone(),
+                service: Service::new(unit),
+                needs: unit
+                    .edges
+                    .iter()
+                    .filter(|edge| edge.kind != EdgeKind::After)
+                    .map(|edge| Id(edge.to.index()))
+                    .collect(),
+                start: unit.start,
+                milestone: unit.milestone,
             })
             .collect();
         Self { members, stopping: false, up: false }
@@ -171,6 +175,8 @@ impl Services {
 
 #[cfg(test)]
 mod tests {
+    use machine_config::service::{ServiceSpec, layout};
+
     use super::*;
     use crate::service::state::{Ending, Instance};
 
@@ -179,12 +185,12 @@ mod tests {
             .iter()
             .map(|(name, needs)| {
                 toml::from_str(&format!(
-                    "name = {name:?}\ndescription = \"x\"\nexec = [\"/bin/x\"]\nneeds = {needs:?}\nready = {{ by = \"notify\" }}"
+                    "name = {name:?}\ndescription = \"x\"\nexec = [\"/bin/x\"]\nmilestones = {needs:?}\nready = {{ by = \"notify\" }}"
                 ))
                 .unwrap()
             })
             .collect();
-        Services::new(&specs)
+        Services::new(&layout(&specs).unwrap())
     }
 
     fn at(millis: u64) -> Monotonic {
@@ -207,14 +213,14 @@ mod tests {
 
     #[test]
     fn a_service_starts_when_the_last_of_its_needs_is_ready() {
-        let mut services = set(&[("c", &["a", "b"]), ("a", &[]), ("b", &[])]);
+        let mut services = set(&[("a", &[]), ("b", &[]), ("c", &["a", "b"])]);
         let first = starts(&services.time(at(0)));
-        assert_eq!(first.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 2]);
-        assert!(starts(&services.handle(Id(1), Event::SaidReady(first[0].1), at(1))).is_empty());
-        let then = starts(&services.handle(Id(2), Event::SaidReady(first[1].1), at(2)));
-        assert_eq!(then[0].0, 0);
+        assert_eq!(first.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [0, 1]);
+        assert!(starts(&services.handle(Id(0), Event::SaidReady(first[0].1), at(1))).is_empty());
+        let then = starts(&services.handle(Id(1), Event::SaidReady(first[1].1), at(2)));
+        assert_eq!(then[0].0, 2);
         assert!(!services.comes_up());
-        services.handle(Id(0), Event::SaidReady(then[0].1), at(3));
+        services.handle(Id(2), Event::SaidReady(then[0].1), at(3));
         assert!(services.comes_up());
         assert!(!services.comes_up(), "it comes up once");
     }
@@ -227,8 +233,9 @@ mod tests {
             ))
             .unwrap()
         };
-        let specs = [spec("a", ""), spec("late", "needs = [\"a\"]\nstart = \"when-up\"\nmilestone = false")];
-        let mut services = Services::new(&specs);
+        let specs =
+            [spec("a", ""), spec("late", "milestones = [\"a\"]\nstart = \"when-up\"\nmilestone = false")];
+        let mut services = Services::new(&layout(&specs).unwrap());
         let a = starts(&services.time(at(0)))[0].1;
         assert!(starts(&services.handle(Id(0), Event::SaidReady(a), at(1))).is_empty());
         assert!(services.comes_up());

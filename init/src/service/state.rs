@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use machine_config::service::{KillScope, Readiness, ServiceSpec};
+use machine_config::service::{KillScope, Ready, Unit};
 
 use super::backoff::Backoff;
 use crate::monotonic::Monotonic;
@@ -156,7 +156,7 @@ pub enum Standing {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Service {
-    readiness: Readiness,
+    readiness: Ready,
     stop_timeout: Duration,
     scope: KillScope,
     state: State,
@@ -168,11 +168,11 @@ pub struct Service {
 impl Service {
     /// A service that was never started.
     #[must_use]
-    pub fn new(spec: &ServiceSpec) -> Self {
+    pub fn new(unit: &Unit) -> Self {
         Self {
-            readiness: spec.ready.clone(),
-            stop_timeout: spec.stop.timeout(),
-            scope: spec.stop.kill,
+            readiness: unit.ready.clone(),
+            stop_timeout: unit.stop_timeout.duration(),
+            scope: unit.kill,
             state: State::Waiting,
             backoff: Backoff::default(),
             starts: 0,
@@ -217,7 +217,7 @@ impl Service {
         match (self.state.clone(), event) {
             (State::Waiting, Event::NeedsMet) => self.start(now),
             (State::Starting { instance, since, .. }, Event::SaidReady(who))
-                if who == instance && matches!(self.readiness, Readiness::Notify {}) =>
+                if who == instance && matches!(self.readiness, Ready::Notify) =>
             {
                 self.become_ready(instance, since, now)
             }
@@ -229,7 +229,7 @@ impl Service {
                 vec![Action::Probe(instance)]
             }
             (State::Starting { instance, since, .. }, Event::Ended(who, Ending::Status(0)))
-                if who == instance && matches!(self.readiness, Readiness::Exit {}) =>
+                if who == instance && matches!(self.readiness, Ready::Exit) =>
             {
                 self.be_done(since, now)
             }
@@ -270,7 +270,7 @@ impl Service {
         let instance = Instance(self.starts);
         self.state = State::Starting { instance, since: now, probe: Probe::Nothing };
         let mut actions = vec![Action::Tell(News::Starting), Action::Start(instance)];
-        if matches!(self.readiness, Readiness::Probe { .. }) {
+        if matches!(self.readiness, Ready::Probe { .. }) {
             actions.push(Action::Probe(instance));
         }
         actions
@@ -380,15 +380,17 @@ impl Service {
 
 #[cfg(test)]
 mod tests {
+    use machine_config::service::layout;
+
     use super::*;
 
     fn service(rest: &str) -> Service {
         let text = format!("name = \"a\"\ndescription = \"x\"\nexec = [\"/bin/x\"]\n{rest}");
-        Service::new(&toml::from_str(&text).unwrap())
+        Service::new(&layout(&[toml::from_str(&text).unwrap()]).unwrap().units[0])
     }
 
     const NOTIFY: &str = "ready = { by = \"notify\" }";
-    const PROBE: &str = "ready = { by = \"probe\", command = [\"/bin/p\"] }";
+    const PROBE: &str = "ready = { by = \"probe\", ask = [\"tcp\", \"1\"] }";
     const EXIT: &str = "ready = { by = \"exit\" }";
 
     fn at(millis: u64) -> Monotonic {
@@ -482,7 +484,7 @@ mod tests {
 
     #[test]
     fn a_stop_is_bounded_by_signal_kill_and_giving_up() {
-        let mut service = service(&format!("{NOTIFY}\n[stop]\ntimeout-seconds = 3"));
+        let mut service = service(&format!("{NOTIFY}\n[stop]\ntimeout = \"3s\""));
         started(&mut service, 0);
         assert_eq!(service.handle(Event::Stop, at(1000)), [Action::EndProbe, Action::AskToStop]);
         assert!(service.handle(Event::Time, at(3999)).is_empty());

@@ -110,6 +110,8 @@ fn unmount_everything(console: &mut Console) {
             output: device,
             cgroup: None,
             user: None,
+            fence: None,
+            extra: None,
             open_files: None,
             oom_score_adjust: 0,
         }

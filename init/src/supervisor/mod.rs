@@ -25,7 +25,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use machine_config::service::ServiceSpec;
+use machine_config::service::Table;
 use node_sys::event::{Interest, Poll, Signal, Signals};
 use node_sys::notify::Listener;
 use node_sys::process;
@@ -81,7 +81,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// When the kernel gives no descriptors: then there is nothing to supervise with.
-    pub fn new(console: Console, image: Option<Image>, specs: Vec<ServiceSpec>) -> io::Result<Self> {
+    pub fn new(console: Console, image: Option<Image>, table: Table) -> io::Result<Self> {
         let poll = Poll::new()?;
         let signals = Signals::listen()?;
         poll.add(&signals, Token::Signals.to_raw(), Interest::Read)?;
@@ -93,8 +93,8 @@ impl Supervisor {
         for (n, device) in keys.iter().enumerate() {
             poll.add(device, Token::Key(n).to_raw(), Interest::Read)?;
         }
-        let services = Services::new(&specs);
-        let runner = Runner::new(specs, Path::new(NOTIFY_SOCKET), &poll)?;
+        let services = Services::new(&table);
+        let runner = Runner::new(table, Path::new(NOTIFY_SOCKET), &poll)?;
         Ok(Self {
             poll,
             signals,

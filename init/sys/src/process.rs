@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use crate::fence::Fence;
 use rustix::process::{Signal as RustixSignal, WaitOptions};
 
 /// A process's number: never zero, never negative.
@@ -44,8 +45,14 @@ pub enum Signal {
     Terminate,
     /// SIGINT.
     Interrupt,
+    /// SIGHUP.
+    HangUp,
+    /// SIGQUIT.
+    Quit,
     /// SIGUSR1.
     User1,
+    /// SIGUSR2.
+    User2,
     /// SIGKILL.
     Kill,
 }
@@ -55,7 +62,10 @@ impl Signal {
         match self {
             Self::Terminate => RustixSignal::TERM,
             Self::Interrupt => RustixSignal::INT,
+            Self::HangUp => RustixSignal::HUP,
+            Self::Quit => RustixSignal::QUIT,
             Self::User1 => RustixSignal::USR1,
+            Self::User2 => RustixSignal::USR2,
             Self::Kill => RustixSignal::KILL,
         }
     }
@@ -74,6 +84,10 @@ pub struct Spawn<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// User and group; ours without it.
     pub user: Option<u32>,
+    /// What is taken away from it; nothing without it.
+    pub fence: Option<&'a Fence>,
+    /// A descriptor that it gets, and under which number.
+    pub extra: Option<(BorrowedFd<'a>, u8)>,
     /// RLIMIT_NOFILE, soft and hard; ours without it.
     pub open_files: Option<u64>,
     /// `oom_score_adj`: always set, or it would be inherited from us.
@@ -90,7 +104,7 @@ pub struct Child {
 }
 
 /// What a child was about when it failed before its program ran.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 11] = [
     "starting a session",
     "resetting signals",
     "setting up stdin and stdout",
@@ -100,6 +114,8 @@ const STEPS: [&str; 9] = [
     "changing directory",
     "changing user",
     "executing the program",
+    "taking away privileges",
+    "handing over a descriptor",
 ];
 
 impl Spawn<'_> {
@@ -125,6 +141,8 @@ impl Spawn<'_> {
             output: self.output.as_raw_fd(),
             failure: failure_write.as_raw_fd(),
             user: self.user,
+            fence: self.fence,
+            extra: self.extra.map(|(descriptor, number)| (descriptor.as_raw_fd(), RawFd::from(number))),
             open_files: self.open_files,
         };
         match clone_into(self.cgroup)? {
@@ -279,6 +297,8 @@ struct Prepared<'a> {
     output: RawFd,
     failure: RawFd,
     user: Option<u32>,
+    fence: Option<&'a Fence>,
+    extra: Option<(RawFd, RawFd)>,
     open_files: Option<u64>,
 }
 
@@ -324,14 +344,29 @@ impl Prepared<'_> {
             if libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
                 return failed(5);
             }
+            if let Some((from, to)) = self.extra
+                && !hand_over(from, to, self.failure)
+            {
+                return failed(10);
+            }
             libc::umask(0o022);
             if libc::chdir(c"/".as_ptr()) < 0 {
                 return failed(6);
+            }
+            if let Some(fence) = self.fence
+                && !fence.apply_as_root()
+            {
+                return failed(9);
             }
             if let Some(id) = self.user
                 && (libc::setgroups(0, ptr::null()) < 0 || libc::setgid(id) < 0 || libc::setuid(id) < 0)
             {
                 return failed(7);
+            }
+            if let Some(fence) = self.fence
+                && !fence.apply_last(self.user.unwrap_or(0) == 0)
+            {
+                return failed(9);
             }
             libc::execve(self.program.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr());
             failed(8)
@@ -347,6 +382,18 @@ impl Prepared<'_> {
         unsafe {
             libc::write(self.failure, report.as_ptr().cast(), report.len());
             libc::_exit(127)
+        }
+    }
+}
+
+/// Makes `from` the child's descriptor `to`, unless the failure pipe is there; without close-on-exec.
+unsafe fn hand_over(from: RawFd, to: RawFd, failure: RawFd) -> bool {
+    // SAFETY: system calls on numbers.
+    unsafe {
+        match from == to {
+            _ if failure == to => false,
+            true => libc::fcntl(from, libc::F_SETFD, 0) == 0,
+            false => libc::dup2(from, to) == to,
         }
     }
 }
@@ -378,6 +425,8 @@ mod tests {
             output: write.as_fd(),
             cgroup: None,
             user: None,
+            fence: None,
+            extra: None,
             open_files,
             oom_score_adjust: 7,
         }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use machine_config::machine::{Drill, DrillSignal};
-use machine_config::service::{Readiness, ServiceSpec};
+use machine_config::service::{Ready, Table, TableError, Unit};
 
 use super::schedule::Record;
 use super::target::{Process, is_main, main_process};
@@ -24,7 +24,7 @@ use crate::probe::{self, Question};
 
 /// How often a service's main process is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Specs and the record are small.
+/// The table and the record are small.
 const SMALL_MAX: u64 = 64 * 1024;
 
 /// Why nothing is rehearsed.
@@ -36,14 +36,12 @@ pub enum DrillAgentError {
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A spec that cannot be read.
-    #[error("reading {path}: {source}")]
-    Spec {
-        /// The file.
-        path: String,
-        /// Line and column.
-        source: toml::de::Error,
-    },
+    /// The services' table cannot be read.
+    #[error("reading the services' table: {0}")]
+    Table(#[from] TableError),
+    /// A drill for nobody.
+    #[error("this image has no service {0}")]
+    Unknown(String),
     /// The record cannot be written.
     #[error("writing down what was rehearsed: {0}")]
     Record(#[from] toml::ser::Error),
@@ -91,7 +89,7 @@ pub fn run() -> Result<(), DrillAgentError> {
 
 fn rehearse(place: usize, drill: &Drill, record: &Mutex<Record>) -> Result<(), DrillAgentError> {
     let spec = match drill.signal {
-        DrillSignal::Kill => Some(load_spec(drill.service.as_str())?),
+        DrillSignal::Kill => Some(load_unit(drill.service.as_str())?),
         DrillSignal::Reboot => None,
     };
     if let Some(spec) = &spec {
@@ -114,11 +112,9 @@ fn rehearse(place: usize, drill: &Drill, record: &Mutex<Record>) -> Result<(), D
 }
 
 /// Its own probe says when; without one it counts as ready once it runs.
-fn wait_until_ready(spec: &ServiceSpec) {
-    if let Readiness::Probe { command } = &spec.ready
-        && let [_, word, question @ ..] = command.as_slice()
-        && word == "probe"
-        && let Ok(question) = Question::parse(question)
+fn wait_until_ready(spec: &Unit) {
+    if let Ready::Probe { ask, .. } = &spec.ready
+        && let Ok(question) = Question::parse(ask)
     {
         probe::wait(&question);
     } else {
@@ -128,7 +124,7 @@ fn wait_until_ready(spec: &ServiceSpec) {
     }
 }
 
-fn kill(spec: &ServiceSpec) -> Result<(), DrillAgentError> {
+fn kill(spec: &Unit) -> Result<(), DrillAgentError> {
     let processes = processes(spec);
     let missing = || DrillAgentError::Strike {
         doing: format!("finding the main process of {}", spec.name),
@@ -144,7 +140,7 @@ fn kill(spec: &ServiceSpec) -> Result<(), DrillAgentError> {
 }
 
 /// The processes of a service's control group.
-fn processes(spec: &ServiceSpec) -> Vec<Process> {
+fn processes(spec: &Unit) -> Vec<Process> {
     let path = Path::new(cgroup::SERVICES).join(spec.name.as_str()).join("cgroup.procs");
     // No group, no process: the service has not been started yet.
     let text = fs::read_to_string(path).unwrap_or_default();
@@ -159,10 +155,10 @@ fn process(pid: i32) -> Option<Process> {
     Some(Process { pid, parent, words: words.collect() })
 }
 
-fn load_spec(service: &str) -> Result<ServiceSpec, DrillAgentError> {
-    let path = Path::new(paths::SERVICES).join(format!("{service}.toml"));
-    let text = files::read_text(&path, SMALL_MAX)?;
-    toml::from_str(&text).map_err(|source| DrillAgentError::Spec { path: path.display().to_string(), source })
+fn load_unit(service: &str) -> Result<Unit, DrillAgentError> {
+    let table = Table::decode(&files::read(Path::new(paths::SERVICES), SMALL_MAX)?)?;
+    let found = table.units.into_iter().find(|unit| unit.name.as_str() == service);
+    found.ok_or_else(|| DrillAgentError::Unknown(service.to_owned()))
 }
 
 /// A record that cannot be read is an empty one: drills are rehearsals, not the machine's life.

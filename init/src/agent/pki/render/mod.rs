@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use machine_config::MachineConfig;
 use machine_config::machine::{Machine, RoleConfig};
 use machine_config::pem::Authority;
+use machine_config::service::Overlay;
 use serde_json::Value;
 
 use super::identity::NodeIdentity;
@@ -103,11 +104,12 @@ impl Rendered {
         self.secret(path, format!("{value:#}\n"));
     }
 
-    /// The arguments of `service`, one per line.
-    fn args(&mut self, service: &str, args: &[String]) {
-        debug_assert!(args.iter().all(|arg| !arg.contains('\n')), "an argument is a line");
-        let text: String = args.iter().map(|arg| format!("{arg}\n")).collect();
-        self.text(Path::new(paths::ARGS).join(service), text);
+    /// The arguments of `service`.
+    fn args(&mut self, service: &str, arguments: &[String]) {
+        let overlay = Overlay { arguments: arguments.to_vec(), environment: Vec::new() };
+        // Lists of texts always encode.
+        let bytes = overlay.encode().unwrap_or_default();
+        self.file(Path::new(paths::OVERLAYS).join(service), 0o644, bytes);
     }
 
     fn file(&mut self, path: impl AsRef<Path>, mode: u32, bytes: Vec<u8>) {

@@ -19,7 +19,9 @@ fn text(rendered: &Rendered, path: &str) -> String {
 }
 
 fn args(rendered: &Rendered, service: &str) -> Vec<String> {
-    text(rendered, &format!("/run/slipway/args/{service}")).lines().map(str::to_owned).collect()
+    let path = std::path::Path::new(paths::OVERLAYS).join(service);
+    let file = rendered.files.iter().find(|file| file.path == path).unwrap();
+    Overlay::decode(&file.bytes).unwrap().arguments
 }
 
 fn all_text(rendered: &Rendered) -> String {
@@ -41,7 +43,7 @@ fn whatever_holds_a_secret_is_readable_by_root_alone() {
 #[test]
 fn no_secret_is_on_a_command_line() {
     for role in Role::ALL {
-        for file in rendered(role).files.iter().filter(|file| file.path.starts_with(paths::ARGS)) {
+        for file in rendered(role).files.iter().filter(|file| file.path.starts_with(paths::OVERLAYS)) {
             let text = String::from_utf8_lossy(&file.bytes);
             for mark in ["0123456789abcdef", "AAECAwQF", "PRIVATE"] {
                 assert!(!text.contains(mark), "{role}: {}", file.path.display());
@@ -87,7 +89,10 @@ fn every_argument_that_names_a_file_names_one_that_is_written_or_minted() {
         }
         let mut checked = 0;
         for file in &out.files {
-            let text = String::from_utf8_lossy(&file.bytes);
+            let text = match file.path.strip_prefix(paths::OVERLAYS) {
+                Ok(service) => args(&out, service.to_str().unwrap()).join("\n"),
+                Err(_) => String::from_utf8_lossy(&file.bytes).into_owned(),
+            };
             let words = text.split(|c: char| c.is_whitespace() || "\"=,".contains(c));
             for word in
                 words.filter(|word| word.starts_with(paths::PKI) || word.starts_with("/run/kubernetes/"))

@@ -1,0 +1,249 @@
+//! What a process may do, taken away between clone and exec.
+//!
+//! [`Fence`] is prepared by the parent, all memory and the system call filter with it; the
+//! child applies it with bare system calls ([`Fence::apply`], from `process`). Which service
+//! gets which fence is `init`'s business.
+#![allow(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::io;
+use std::ptr;
+
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+
+/// Capabilities as the kernel counts them.
+const CAPABILITIES: u32 = 64;
+
+/// Which system calls are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refuse {
+    /// None.
+    Nothing,
+    /// Those that change the machine itself.
+    Machine,
+    /// Those, and what makes or changes mounts and namespaces.
+    MachineAndMounts,
+}
+
+/// What is taken away from a process.
+#[derive(Debug, Default)]
+pub struct Fence {
+    /// Capabilities that it keeps, a bit each; without root they are ambient.
+    pub capabilities: u64,
+    /// Whether programs with the set-user-id bit may give it more.
+    pub new_privileges: bool,
+    /// Whether /tmp is a file system of its own.
+    pub private_tmp: bool,
+    /// If any are listed, everything but these, /dev, /proc, /sys and /tmp is read-only.
+    pub writable: Vec<CString>,
+    /// Directories that are empty for it.
+    pub hidden: Vec<CString>,
+    filter: BpfProgram,
+}
+
+/// System calls that change the machine; nobody but PID 1 and its agents has a use for them.
+const MACHINE: [i64; 27] = [
+    libc::SYS_reboot,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_iopl,
+    libc::SYS_ioperm,
+    libc::SYS_acct,
+    libc::SYS_quotactl,
+    libc::SYS_syslog,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_writev,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    libc::SYS_userfaultfd,
+];
+
+/// System calls that make or change mounts and namespaces. clone3 is not among them: threads are
+/// made by it, and a namespace needs a capability that such a process lacks.
+const MOUNTS: [i64; 14] = [
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_open_by_handle_at,
+];
+
+impl Fence {
+    /// Has these system calls answered with `EPERM`.
+    ///
+    /// # Errors
+    /// None that the lists above can cause.
+    pub fn refuse(&mut self, refuse: Refuse) -> io::Result<()> {
+        let calls: Vec<i64> = match refuse {
+            Refuse::Nothing => Vec::new(),
+            Refuse::Machine => MACHINE.to_vec(),
+            Refuse::MachineAndMounts => MACHINE.iter().chain(&MOUNTS).copied().collect(),
+        };
+        self.filter = if calls.is_empty() { BpfProgram::new() } else { filter(&calls)? };
+        Ok(())
+    }
+
+    /// In the child, before it changes its user: mounts and the bounding set.
+    ///
+    /// # Safety
+    /// Only between clone and exec, or else the calling process is fenced itself.
+    pub(crate) unsafe fn apply_as_root(&self) -> bool {
+        // SAFETY: bare system calls on numbers and on NUL-terminated texts that `self` owns.
+        unsafe { self.mounts() && self.drop_capabilities() }
+    }
+
+    /// In the child, after it changed its user, if it did: what it keeps, and what it may call.
+    ///
+    /// # Safety
+    /// As for [`Self::apply_as_root`]; nothing but exec may follow.
+    pub(crate) unsafe fn apply_last(&self, is_root: bool) -> bool {
+        // SAFETY: bare system calls; the filter is alive until exec has copied it.
+        unsafe {
+            if !is_root && self.capabilities != 0 && !self.keep_capabilities() {
+                return false;
+            }
+            let filtered = !self.filter.is_empty();
+            // An unprivileged process may filter itself only if it can gain nothing by exec.
+            if (!self.new_privileges || filtered) && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
+                return false;
+            }
+            if !filtered {
+                return true;
+            }
+            let Ok(len) = u16::try_from(self.filter.len()) else { return false };
+            let program = libc::sock_fprog { len, filter: self.filter.as_ptr().cast_mut().cast() };
+            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) == 0
+        }
+    }
+
+    unsafe fn mounts(&self) -> bool {
+        if !self.private_tmp && self.writable.is_empty() && self.hidden.is_empty() {
+            return true;
+        }
+        let slave = libc::MS_REC | libc::MS_SLAVE;
+        // SAFETY: see `apply_as_root`.
+        unsafe {
+            // Slave: it sees what the machine mounts later, and the machine nothing of what it does.
+            if libc::unshare(libc::CLONE_NEWNS) < 0 || !mount(c"none", c"/", None, slave) {
+                return false;
+            }
+            if !self.writable.is_empty() {
+                for path in &self.writable {
+                    if !mount(path, path, None, libc::MS_BIND | libc::MS_REC) {
+                        return false;
+                    }
+                }
+                if !set_read_only(c"/", true) {
+                    return false;
+                }
+                for path in [c"/dev", c"/proc", c"/sys", c"/tmp"] {
+                    if !set_read_only(path, false) {
+                        return false;
+                    }
+                }
+                if !self.writable.iter().all(|path| set_read_only(path, false)) {
+                    return false;
+                }
+            }
+            let flags = libc::MS_NOSUID | libc::MS_NODEV;
+            if self.private_tmp && !mount(c"tmpfs", c"/tmp", Some(c"tmpfs"), flags) {
+                return false;
+            }
+            let flags = flags | libc::MS_RDONLY | libc::MS_NOEXEC;
+            self.hidden.iter().all(|path| mount(c"tmpfs", path, Some(c"tmpfs"), flags))
+        }
+    }
+
+    unsafe fn drop_capabilities(&self) -> bool {
+        for capability in 0..CAPABILITIES {
+            let kept = self.capabilities >> capability & 1 == 1;
+            // SAFETY: prctl with numbers. The kernel knows fewer than 64; for the rest it says EINVAL.
+            let dropped = kept || unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } == 0;
+            if !dropped && capability < 41 {
+                return false;
+            }
+        }
+        // Or a change of user would take along those that are kept.
+        // SAFETY: prctl with numbers.
+        self.capabilities == 0 || unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) } == 0
+    }
+
+    unsafe fn keep_capabilities(&self) -> bool {
+        // From linux/capability.h: version 3 has two structures of 32 bits each.
+        const VERSION_3: u32 = 0x2008_0522;
+        #[allow(clippy::cast_possible_truncation, reason = "each half is meant")]
+        let halves = [self.capabilities as u32, (self.capabilities >> 32) as u32];
+        let header = [VERSION_3, 0];
+        let [low, high] = halves;
+        let sets = [low, low, low, high, high, high];
+        // SAFETY: the kernel reads two and six words, which is what these are.
+        if unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) } < 0 {
+            return false;
+        }
+        (0..CAPABILITIES).filter(|bit| self.capabilities >> bit & 1 == 1).all(|bit| {
+            // SAFETY: prctl with numbers.
+            unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, bit, 0, 0) == 0 }
+        })
+    }
+}
+
+fn filter(calls: &[i64]) -> io::Result<BpfProgram> {
+    let rules: BTreeMap<i64, Vec<_>> = calls.iter().map(|call| (*call, Vec::new())).collect();
+    let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    SeccompFilter::new(rules, SeccompAction::Allow, refused, TargetArch::x86_64)
+        .and_then(TryInto::try_into)
+        .map_err(io::Error::other)
+}
+
+unsafe fn mount(
+    source: &std::ffi::CStr,
+    target: &std::ffi::CStr,
+    kind: Option<&std::ffi::CStr>,
+    flags: u64,
+) -> bool {
+    let kind = kind.map_or(ptr::null(), std::ffi::CStr::as_ptr);
+    // SAFETY: NUL-terminated texts, or NULL where mount(2) allows it.
+    unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind, flags, ptr::null()) == 0 }
+}
+
+unsafe fn set_read_only(path: &std::ffi::CStr, read_only: bool) -> bool {
+    const READ_ONLY: u64 = 1;
+    let (set, clear) = if read_only { (READ_ONLY, 0) } else { (0, READ_ONLY) };
+    // struct mount_attr: set, clear, propagation, user namespace.
+    let attributes: [u64; 4] = [set, clear, 0, 0];
+    // SAFETY: the structure is of the length that is given, the path NUL-terminated.
+    unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_RECURSIVE,
+            attributes.as_ptr(),
+            size_of_val(&attributes),
+        ) == 0
+    }
+}
