@@ -9,6 +9,10 @@ use std::time::Duration;
 pub const CONNECTIONS_MAX: usize = 128;
 /// Connections at a time from one address: a load balancer in between is many clients, an attacker is one.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 32;
+/// Connections at a time that have not shown a certificate yet, from everybody; the oldest goes for the next one.
+pub const STRANGERS_MAX: usize = 64;
+/// Those of one address.
+pub const STRANGERS_PER_ADDRESS_MAX: usize = 24;
 /// Requests at a time on one HTTP/2 connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 16;
 /// Answers that go on until the client ends them (`follow`), from everybody.
@@ -31,9 +35,9 @@ pub const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 pub const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Until an answer begins.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// How long a client may leave an answer unread before its connection is cut.
-pub const STALLED_WITHIN: Duration = Duration::from_secs(60);
-/// How long a connection may have no request under way.
-pub const IDLE_WITHIN: Duration = Duration::from_secs(90);
+/// How long a connection may move no byte, either way, before it is cut: Prometheus comes back every 15 to 60 s.
+pub const STALLED_WITHIN: Duration = Duration::from_secs(75);
+/// How often a stream that has nothing to say sends an empty line.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(20);
 /// The oldest that a connection gets; a client that follows connects anew and goes on where it was.
 pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(12 * 3600);

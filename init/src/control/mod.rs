@@ -1,6 +1,7 @@
 //! The way into PID 1 for our own processes: requests in, answers out.
 //!
-//! `message` is the vocabulary. Who may speak is decided by the socket's owner and mode, and by
+//! `message` is the vocabulary, `client` asks. Who may speak is decided by the socket's owner and mode, and by
 //! the sender's credentials. Nothing from the network arrives here but through apid's types.
 
+pub mod client;
 pub mod message;
