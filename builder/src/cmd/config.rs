@@ -14,7 +14,7 @@ use trust::envelope::{self, PublicKey, Verified};
 
 use crate::cluster::keys;
 use crate::cluster::private_file::{self, Readers};
-use crate::cmd::Context;
+use crate::cmd::{Context, node};
 
 /// Longest envelope that a machine reads.
 const LONGEST_ENVELOPE_BYTES: u64 = 256 * 1024;
@@ -34,6 +34,8 @@ enum Verb {
     Verify(Verify),
     /// Show a signed config, secrets left out
     Show(Show),
+    /// Show the config that machines run with, secrets left out
+    Running(node::RunningArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -113,6 +115,7 @@ pub fn run(args: Args, context: &Context) -> Result<()> {
         Verb::Sign(args) => sign(&args),
         Verb::Verify(args) => verify(&args, context),
         Verb::Show(args) => show(&args, context),
+        Verb::Running(args) => node::running(&args, context),
     }
 }
 
