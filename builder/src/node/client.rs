@@ -89,7 +89,10 @@ impl Connection {
             let stream = TcpStream::connect(machine.at).await.context("connecting")?;
             stream.set_nodelay(true).context("connecting")?;
             let name = ServerName::try_from(machine.name.clone()).context("naming the machine")?;
-            let stream = TlsConnector::from(std::sync::Arc::clone(&target.tls)).connect(name, stream).await.context("greeting")?;
+            let stream = TlsConnector::from(std::sync::Arc::clone(&target.tls))
+                .connect(name, stream)
+                .await
+                .context("greeting")?;
             let (sender, connection) =
                 handshake(TokioExecutor::new(), TokioIo::new(stream)).await.context("greeting")?;
             // Its end shows in the next request.

@@ -41,7 +41,12 @@ pub async fn ask<T: DeserializeOwned + Send + 'static>(
         }
     }
     let missing = || Err(anyhow!("asking it ended without an answer"));
-    target.machines.iter().cloned().zip(said.into_iter().map(|answer| answer.unwrap_or_else(missing))).collect()
+    target
+        .machines
+        .iter()
+        .cloned()
+        .zip(said.into_iter().map(|answer| answer.unwrap_or_else(missing)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -73,6 +78,8 @@ mod tests {
         assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
         let names: Vec<&str> = said.iter().map(|(machine, _)| machine.name.as_str()).collect();
         assert_eq!(names, ["m0", "m1", "m2"]);
-        assert!(said.iter().all(|(_, answer)| answer.as_ref().is_err_and(|e| e.to_string().contains("0.2 s"))));
+        assert!(
+            said.iter().all(|(_, answer)| answer.as_ref().is_err_and(|e| e.to_string().contains("0.2 s")))
+        );
     }
 }

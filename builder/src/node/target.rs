@@ -53,8 +53,9 @@ impl Target {
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!("reading {} (slipway cluster new and slipway cluster client make it)", path.display())
         })?;
-        let inventory: Inventory =
-            toml::from_str(&text).map_err(|error| anyhow!("{error}")).with_context(|| format!("reading {}", path.display()))?;
+        let inventory: Inventory = toml::from_str(&text)
+            .map_err(|error| anyhow!("{error}"))
+            .with_context(|| format!("reading {}", path.display()))?;
         let name = match identity {
             Some(name) => name.to_owned(),
             None => only_identity(&directory)?,
@@ -105,7 +106,11 @@ fn only_identity(directory: &Path) -> Result<String> {
         names if names.iter().any(|name| name == ADMIN) => Ok(ADMIN.to_owned()),
         [only] => Ok(only.clone()),
         [] => bail!("{} holds no identity (make one with: slipway cluster client)", directory.display()),
-        several => bail!("{} holds several identities: choose with --identity {}", directory.display(), several.join("|")),
+        several => bail!(
+            "{} holds several identities: choose with --identity {}",
+            directory.display(),
+            several.join("|")
+        ),
     }
 }
 

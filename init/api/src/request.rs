@@ -16,18 +16,30 @@ wire! {
         /// From this moment on (RFC 3339).
         #[serde(skip_serializing_if = "Option::is_none")]
         pub since: Option<String>,
-        /// Of this boot: its id as lines show it, or `current`. Of all boots that are kept without it.
+        /// Of this boot: its id as lines show it, `current`, or how many boots ago. Of all that are kept without it.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub boot: Option<String>,
         /// With this text in them.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub grep: Option<String>,
+        /// Only those that were set apart when the service failed; they need a service.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub failure: Option<Failure>,
         /// Only the last so many of those that are there.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tail: Option<u64>,
         /// Whether to go on with those that come.
         #[serde(skip_serializing_if = "is_false")]
         pub follow: bool,
+    }
+
+    /// Which of a service's failures.
+    #[derive(Copy, Eq)]
+    pub enum Failure {
+        /// The first since boot.
+        First,
+        /// The latest.
+        Latest,
     }
 
     /// Which events are wanted.

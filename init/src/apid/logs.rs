@@ -15,6 +15,23 @@ pub trait Logs: Send + Sync + 'static {
     /// # Errors
     /// In words: nobody to ask, or not such a question.
     fn open(&self, query: &LogQuery) -> Result<Box<dyn LogReader>, String>;
+
+    /// What was kept and what was lost, by service.
+    ///
+    /// # Errors
+    /// In words: nobody to ask.
+    fn counters(&self) -> Result<Vec<Counters>, String>;
+}
+
+/// A service's lines since boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counters {
+    /// Whose.
+    pub service: String,
+    /// Kept.
+    pub lines: u64,
+    /// Lost, by why.
+    pub dropped: Vec<(&'static str, u64)>,
 }
 
 /// Reads what a query found.
@@ -50,5 +67,9 @@ struct Nobody;
 impl Logs for Nobody {
     fn open(&self, _query: &LogQuery) -> Result<Box<dyn LogReader>, String> {
         Err("this image keeps no logs: they are on the machine's console".to_owned())
+    }
+
+    fn counters(&self) -> Result<Vec<Counters>, String> {
+        Ok(Vec::new())
     }
 }

@@ -63,6 +63,9 @@ impl Api {
         if query.service.as_deref().is_some_and(|service| !is_service_name(service)) {
             return Err(Refusal::new(ErrorCode::BadRequest, "reading the query: that is no service's name"));
         }
+        if query.failure.is_some() && query.service.is_none() {
+            return Err(Refusal::new(ErrorCode::BadRequest, "reading the query: a failure needs a service"));
+        }
         let place = self.follower()?;
         let logs = Arc::clone(&self.logs);
         let reader = blocking(move || logs.open(&query))

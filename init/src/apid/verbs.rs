@@ -4,6 +4,7 @@
 //! which of it belongs into which document.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use hyper::body::Bytes;
@@ -16,9 +17,10 @@ use node_api::request::{EndRequest, SignalRequest, StopRequest};
 use node_api::verb::Verb;
 use rtnetlink::packet_route::address::AddressAttribute;
 
-use super::answer::{Api, Client, document, from_body, unexpected};
+use super::answer::{Api, Client, blocking, document, from_body, unexpected};
 use super::config;
 use super::host::network;
+use super::logs::Counters;
 use super::metrics::{self, Snapshot};
 use super::refusal::Refusal;
 use super::view;
@@ -231,6 +233,19 @@ impl Api {
         .await
     }
 
+    /// Metrics without those of the logs are better than none while their keeper is away.
+    async fn log_counters(&self) -> Vec<Counters> {
+        let logs = Arc::clone(&self.logs);
+        match blocking(move || logs.counters()).await {
+            Ok(Ok(counters)) => counters,
+            Ok(Err(why)) => {
+                tracing::warn!(why, "counting log lines");
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+
     /// Everything that can be counted, as Prometheus reads it.
     pub(super) async fn metrics(&self) -> Result<String, Refusal> {
         let snapshot = Snapshot {
@@ -242,6 +257,7 @@ impl Api {
             config: self.config().await?,
             pressure: self.look(|host| host.pressure()).await?,
             memory: self.look(|host| host.memory()).await?,
+            logs: self.log_counters().await,
             certificates: self.look(|host| host.certificates(&[paths::PKI, paths::API])).await?,
         };
         Ok(metrics::render(&snapshot))

@@ -116,7 +116,11 @@ pub fn describe(
         driver: wish.driver,
         network: network(plan, api),
         machines,
-        forwards: api.map(|target| ForwardSpec { name: API.to_owned(), target }).into_iter().chain(node_apis).collect(),
+        forwards: api
+            .map(|target| ForwardSpec { name: API.to_owned(), target })
+            .into_iter()
+            .chain(node_apis)
+            .collect(),
         capture: wish.capture,
         farewell: Some(FAREWELL.to_owned()),
     })

@@ -29,7 +29,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 
 fn rows(boot: &Boot) -> Vec<Vec<Cell>> {
     let mark = |at: u64, name: &str| (at, vec![at_text(at).into(), Cell::toned(name, Tone::Busy)]);
-    let mut rows: Vec<(u64, Vec<Cell>)> = boot.marks.iter().map(|each| mark(each.at_ms, &each.name)).collect();
+    let mut rows: Vec<(u64, Vec<Cell>)> =
+        boot.marks.iter().map(|each| mark(each.at_ms, &each.name)).collect();
     rows.extend(boot.services.iter().map(service));
     rows.sort_by_key(|(at, _)| *at);
     rows.into_iter().map(|(_, cells)| cells).collect()

@@ -32,7 +32,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let query = EventQuery { since: args.since, service: args.service.clone(), follow: args.follow };
     let question = Question::of(Verb::Events).with_query(&query)?;
     let until = if args.follow { Until::Stopped } else { Until::Now };
-    stream::print(&args.whom, context, &question, until, &Telling { time: |event: &Event| &event.time, line: told })
+    stream::print(
+        &args.whom,
+        context,
+        &question,
+        until,
+        &Telling { time: |event: &Event| &event.time, line: told },
+    )
 }
 
 /// A line for people.

@@ -6,7 +6,7 @@
 use anyhow::Result;
 use node_api::Verb;
 use node_api::reply::LogLine;
-use node_api::request::LogQuery;
+use node_api::request::{Failure, LogQuery};
 
 use super::stream::{self, Telling, Until, clock, since};
 use super::table::clean;
@@ -34,15 +34,26 @@ pub(super) struct Which {
     /// From this moment on, or from so long ago: 2026-11-21T12:00:00Z, 10m, "2h 30m"
     #[arg(long, value_parser = since)]
     since: Option<String>,
-    /// Of one boot: its id, or `current`
+    /// Of one boot: its id, `current`, or how many boots ago
     #[arg(long)]
     boot: Option<String>,
     /// With this text in them
     #[arg(long, value_name = "TEXT")]
     grep: Option<String>,
+    /// Only those that were set apart when the service failed: `first` or `latest`
+    #[arg(long, value_parser = failure, conflicts_with = "follow")]
+    failure: Option<Failure>,
     /// Only the last so many
     #[arg(long, value_name = "LINES")]
     tail: Option<u64>,
+}
+
+fn failure(text: &str) -> Result<Failure, String> {
+    match text {
+        "first" => Ok(Failure::First),
+        "latest" => Ok(Failure::Latest),
+        _ => Err("first or latest is wanted".to_owned()),
+    }
 }
 
 impl Which {
@@ -52,16 +63,29 @@ impl Which {
             since: self.since.clone(),
             boot: self.boot.clone(),
             grep: self.grep.clone(),
+            failure: self.failure,
             tail: self.tail,
             follow: self.follow,
         }
     }
 
     /// Prints what `verb` has of them.
-    pub(super) fn print(&self, verb: Verb, service: Option<String>, whom: &Whom, context: &Context) -> Result<()> {
+    pub(super) fn print(
+        &self,
+        verb: Verb,
+        service: Option<String>,
+        whom: &Whom,
+        context: &Context,
+    ) -> Result<()> {
         let question = Question::of(verb).with_query(&self.query(service))?;
         let until = if self.follow { Until::Stopped } else { Until::Now };
-        stream::print(whom, context, &question, until, &Telling { time: |line: &LogLine| &line.time, line: told })
+        stream::print(
+            whom,
+            context,
+            &question,
+            until,
+            &Telling { time: |line: &LogLine| &line.time, line: told },
+        )
     }
 }
 

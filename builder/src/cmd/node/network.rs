@@ -33,7 +33,12 @@ fn rows(network: &Network) -> Vec<Vec<Cell>> {
         let traffic = format!("{} in, {} out", bytes(link.received_bytes), bytes(link.sent_bytes));
         let lost = format!("{} errors, {} drops", link.errors, link.drops);
         let details = format!("{}  {mac}, MTU {}, {traffic}, {lost}", link.addresses.join(" "), link.mtu);
-        rows.push(vec!["link".into(), link.name.as_str().into(), Cell::toned(link.state.as_str(), tone), details.into()]);
+        rows.push(vec![
+            "link".into(),
+            link.name.as_str().into(),
+            Cell::toned(link.state.as_str(), tone),
+            details.into(),
+        ]);
     }
     for route in &network.routes {
         let via = route.gateway.as_ref().map(|gateway| format!("via {gateway} ")).unwrap_or_default();
@@ -47,7 +52,12 @@ fn rows(network: &Network) -> Vec<Vec<Cell>> {
         let server = lease.server.as_deref().unwrap_or("somebody");
         let life = lease.lifetime_seconds.map(|seconds| format!(" for {seconds} s")).unwrap_or_default();
         let when = lease.obtained.as_ref().map(|when| format!(" at {when}")).unwrap_or_default();
-        rows.push(vec!["lease".into(), lease.address.as_str().into(), "".into(), format!("from {server}{when}{life}").into()]);
+        rows.push(vec![
+            "lease".into(),
+            lease.address.as_str().into(),
+            "".into(),
+            format!("from {server}{when}{life}").into(),
+        ]);
     }
     rows
 }

@@ -28,11 +28,16 @@ const HEAD: [&str; 8] = ["PID", "PARENT", "USER", "S", "SERVICE", "MEMORY", "CPU
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let wanted = |process: &&Process| {
-        (args.kernel || !process.command.is_empty()) && (args.service.is_none() || process.service == args.service)
+        (args.kernel || !process.command.is_empty())
+            && (args.service.is_none() || process.service == args.service)
     };
     show::table::<Processes>(&args.whom, context, &Question::of(Verb::Processes), &HEAD, |reply| {
         let row = |process: &Process| {
-            let command = if process.command.is_empty() { format!("[{}]", process.name) } else { process.command.clone() };
+            let command = if process.command.is_empty() {
+                format!("[{}]", process.name)
+            } else {
+                process.command.clone()
+            };
             vec![
                 process.pid.to_string().into(),
                 process.parent.to_string().into(),

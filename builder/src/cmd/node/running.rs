@@ -32,13 +32,22 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     if !args.text || context.json {
         return show::table::<Config>(&args.whom, context, &question, &HEAD, |config| {
             let Config { cluster, role, serial, source, issued, expires, .. } = config.clone();
-            vec![vec![cluster.into(), role.into(), serial.to_string().into(), source.into(), issued.into(), expires.into()]]
+            vec![vec![
+                cluster.into(),
+                role.into(),
+                serial.to_string().into(),
+                source.into(),
+                issued.into(),
+                expires.into(),
+            ]]
         });
     }
     let said = show::ask::<Config>(&args.whom, &question)?;
     for (machine, answer) in &said {
         match answer {
-            Ok(config) => println!("# {}, from {}; secrets left out\n{}", machine.name, config.source, config.text),
+            Ok(config) => {
+                println!("# {}, from {}; secrets left out\n{}", machine.name, config.source, config.text)
+            }
             Err(error) => eprintln!("{}: {error:#}", machine.name),
         }
     }

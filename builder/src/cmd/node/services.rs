@@ -146,7 +146,10 @@ fn row(service: &Service) -> Vec<Cell> {
         used(format!("{:.1} s", std::time::Duration::from_micros(usage.cpu_us).as_secs_f64())).into(),
         used(bytes(usage.memory_bytes)).into(),
         if service.held { Cell::toned("held", Tone::Busy) } else { "".into() },
-        Cell::toned(note.cloned().unwrap_or_default(), if service.alarm.is_some() { Tone::Bad } else { Tone::Faint }),
+        Cell::toned(
+            note.cloned().unwrap_or_default(),
+            if service.alarm.is_some() { Tone::Bad } else { Tone::Faint },
+        ),
     ]
 }
 

@@ -37,7 +37,9 @@ pub(super) fn table<T: Serialize + DeserializeOwned + Send + 'static>(
                     table.row(std::iter::once(Cell::from(machine.name.as_str())).chain(cells).collect());
                 }
             }
-            Err(error) => table.note(machine.name.as_str().into(), Cell::toned(format!("{error:#}"), Tone::Bad)),
+            Err(error) => {
+                table.note(machine.name.as_str().into(), Cell::toned(format!("{error:#}"), Tone::Bad))
+            }
         }
     }
     print!("{}", table.render(Paint::for_stdout()));
@@ -45,7 +47,10 @@ pub(super) fn table<T: Serialize + DeserializeOwned + Send + 'static>(
 }
 
 /// Asks `question` of everybody.
-pub(super) fn ask<T: DeserializeOwned + Send + 'static>(whom: &Whom, question: &Question) -> Result<Vec<Said<T>>> {
+pub(super) fn ask<T: DeserializeOwned + Send + 'static>(
+    whom: &Whom,
+    question: &Question,
+) -> Result<Vec<Said<T>>> {
     let target = whom.target()?;
     Ok(runtime()?.block_on(fan::ask::<T>(&target, question, whom.within())))
 }

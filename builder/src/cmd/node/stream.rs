@@ -92,7 +92,8 @@ fn start<T: DeserializeOwned + Send + 'static>(
 ) -> mpsc::Receiver<Piece<T>> {
     let (sender, receiver) = mpsc::channel(WAITING);
     for machine in target.machines.iter().cloned() {
-        let (target, question, within, sender) = (target.clone(), question.clone(), whom.within(), sender.clone());
+        let (target, question, within, sender) =
+            (target.clone(), question.clone(), whom.within(), sender.clone());
         tokio::spawn(async move {
             let mut connection = match Connection::open(&target, &machine, within).await {
                 Ok(connection) => connection,
@@ -142,7 +143,8 @@ pub(super) fn since(text: &str) -> Result<String, String> {
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
         return Ok(moment.to_string());
     }
-    let ago: jiff::SignedDuration = text.parse().map_err(|_| "a moment or a duration such as 10m is wanted".to_owned())?;
+    let ago: jiff::SignedDuration =
+        text.parse().map_err(|_| "a moment or a duration such as 10m is wanted".to_owned())?;
     let moment = jiff::Timestamp::now().checked_sub(ago.abs()).map_err(|error| error.to_string())?;
     Ok(moment.to_string())
 }

@@ -72,7 +72,9 @@ impl Table {
                 Row::Cells(cells) => line(cells, &widths, paint, &mut out),
                 Row::Note(first, text) => {
                     let own = widths.first().copied().unwrap_or(0);
-                    let rest = paint.width.map_or(usize::MAX, |width| width.saturating_sub(own + GAP).max(NARROWEST));
+                    let rest = paint
+                        .width
+                        .map_or(usize::MAX, |width| width.saturating_sub(own + GAP).max(NARROWEST));
                     line(&[first.clone(), text.clone()], &[own, rest], paint, &mut out);
                 }
             }
@@ -138,7 +140,11 @@ mod tests {
 
     fn table() -> Table {
         let mut table = Table::new(&["MACHINE", "STATE", "WHY"]);
-        table.row(vec!["w1".into(), Cell::toned("ready", Tone::Good), "because it is so, and has been for long".into()]);
+        table.row(vec![
+            "w1".into(),
+            Cell::toned("ready", Tone::Good),
+            "because it is so, and has been for long".into(),
+        ]);
         table.note("w2".into(), Cell::toned("no answer", Tone::Bad));
         table
     }

@@ -20,8 +20,20 @@ pub struct Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let question = Question::of(Verb::Version);
-    show::table::<Version>(&args.whom, context, &question, &["ROLE", "SLIPWAY", "API", "KERNEL", "BUILT"], |version| {
-        let Version { role, slipway, api, kernel, built, .. } = version.clone();
-        vec![vec![role.into(), slipway.into(), api.into(), kernel.into(), built.unwrap_or_default().into()]]
-    })
+    show::table::<Version>(
+        &args.whom,
+        context,
+        &question,
+        &["ROLE", "SLIPWAY", "API", "KERNEL", "BUILT"],
+        |version| {
+            let Version { role, slipway, api, kernel, built, .. } = version.clone();
+            vec![vec![
+                role.into(),
+                slipway.into(),
+                api.into(),
+                kernel.into(),
+                built.unwrap_or_default().into(),
+            ]]
+        },
+    )
 }

@@ -65,10 +65,14 @@ impl Whom {
 fn only(labs: &[Reachable]) -> Result<&Reachable> {
     match labs {
         [only] => Ok(only),
-        [] => bail!("no cluster: name its directory with --cluster or SLIPWAY_CLUSTER, or boot a lab with slipway lab up"),
+        [] => bail!(
+            "no cluster: name its directory with --cluster or SLIPWAY_CLUSTER, or boot a lab with slipway lab up"
+        ),
         several => {
-            let lines: Vec<String> =
-                several.iter().map(|lab| format!("\n  --cluster {}  (lab {})", lab.cluster.display(), lab.name)).collect();
+            let lines: Vec<String> = several
+                .iter()
+                .map(|lab| format!("\n  --cluster {}  (lab {})", lab.cluster.display(), lab.name))
+                .collect();
             bail!("several labs are running: name one{}", lines.concat())
         }
     }

@@ -9,6 +9,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use node_api::reply::{BootMark, Config, Memory, Pressure, Service, State, Usage, Version};
 
+use super::logs::Counters;
 use crate::control::message::Own;
 
 /// What is counted.
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub pressure: Vec<Pressure>,
     /// Memory.
     pub memory: Memory,
+    /// Logs; nothing where nobody keeps them or their keeper is away.
+    pub logs: Vec<Counters>,
     /// Certificates by name, and when they end.
     pub certificates: Vec<(String, Timestamp)>,
 }
@@ -48,6 +51,7 @@ pub fn render(snapshot: &Snapshot) -> String {
     machine(snapshot, &mut out);
     services(&snapshot.services, &mut out);
     usage(&snapshot.services, &mut out);
+    logs(&snapshot.logs, &mut out);
     pid1(&snapshot.own, &mut out);
     out.0
 }
@@ -196,6 +200,24 @@ fn usage(services: &[Service], out: &mut Text) {
             if let Some(value) = service.usage.as_ref().and_then(value) {
                 out.row(name, &[("service", &service.name)], value);
             }
+        }
+    }
+}
+
+fn logs(counters: &[Counters], out: &mut Text) {
+    out.family("slipway_log_lines_total", Kind::Counter, "Lines of a service that were kept.");
+    for Counters { service, lines, .. } in counters {
+        out.row("slipway_log_lines_total", &[("service", service)], exact(*lines));
+    }
+    out.family(
+        "slipway_log_dropped_lines_total",
+        Kind::Counter,
+        "Lines of a service that were lost, and why.",
+    );
+    for Counters { service, dropped, .. } in counters {
+        for (reason, lines) in dropped {
+            let labels = [("service", service.as_str()), ("reason", reason)];
+            out.row("slipway_log_dropped_lines_total", &labels, exact(*lines));
         }
     }
 }

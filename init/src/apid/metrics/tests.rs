@@ -62,6 +62,11 @@ fn text() -> String {
             full_us: 0,
         }],
         memory: Memory { total_bytes: 10, available_bytes: 5 },
+        logs: vec![Counters {
+            service: "kubelet".to_owned(),
+            lines: 9,
+            dropped: vec![("limit", 1), ("disk", 0)],
+        }],
         certificates: vec![("kube-apiserver".to_owned(), Timestamp::UNIX_EPOCH)],
     })
 }

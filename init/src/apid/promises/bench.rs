@@ -28,7 +28,7 @@ use trust::pki::{Authority, Leaf, Minted, Usage, Validity};
 
 use crate::apid::answer::Api;
 use crate::apid::host::observe::Host;
-use crate::apid::logs::{LogReader, Logs, Next};
+use crate::apid::logs::{Counters, LogReader, Logs, Next};
 use crate::apid::pid1::Pid1;
 use crate::apid::server;
 use crate::control::client::ControlError;
@@ -355,6 +355,10 @@ struct Reader {
 impl Logs for Kept {
     fn open(&self, query: &LogQuery) -> Result<Box<dyn LogReader>, String> {
         Ok(Box::new(Reader { left: query.tail.unwrap_or(5).min(5), follow: query.follow }))
+    }
+
+    fn counters(&self) -> Result<Vec<Counters>, String> {
+        Ok(vec![Counters { service: "kubelet".to_owned(), lines: 5, dropped: vec![("limit", 2)] }])
     }
 }
 

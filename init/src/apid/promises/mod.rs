@@ -118,6 +118,7 @@ async fn what_does_not_exist_or_does_not_parse_is_refused_by_kind() {
         ("GET", "/v1/status?x=1", "", ErrorCode::BadRequest),
         ("GET", "/v1/logs?folow=true", "", ErrorCode::BadRequest),
         ("GET", "/v1/logs?service=../x", "", ErrorCode::BadRequest),
+        ("GET", "/v1/logs?failure=first", "", ErrorCode::BadRequest),
         ("POST", "/v1/services/kubelet/stop", r#"{"cascad":true}"#, ErrorCode::BadRequest),
         ("POST", "/v1/services/kubelet/signal", "", ErrorCode::BadRequest),
         ("POST", "/v1/services/kubelet/signal", r#"{"signal":"stop"}"#, ErrorCode::BadRequest),
@@ -193,7 +194,12 @@ async fn prometheus_reads_the_same_port() {
     let bench = Bench::start().await;
     let mut client = bench.client(Shown::Role(Role::Reader), Protocol::Http1).await.unwrap();
     let text = client.text("/metrics").await.unwrap();
-    assert!(text.contains("slipway_service_state{service=\"kubelet\",state=\"ready\"} 1\n"), "{text}");
+    for row in [
+        "slipway_service_state{service=\"kubelet\",state=\"ready\"} 1\n",
+        "slipway_log_dropped_lines_total{service=\"kubelet\",reason=\"limit\"} 2\n",
+    ] {
+        assert!(text.contains(row), "{text}");
+    }
 }
 
 /// S45: 10 000 connections that say nothing, half a hello, or garbage; one honest client all the while.

@@ -57,7 +57,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
     outcome
 }
 
-async fn show(terminal: &mut DefaultTerminal, state: &mut State, news: &mut mpsc::Receiver<News>) -> Result<()> {
+async fn show(
+    terminal: &mut DefaultTerminal,
+    state: &mut State,
+    news: &mut mpsc::Receiver<News>,
+) -> Result<()> {
     loop {
         terminal.draw(|frame| view::draw(state, frame)).context("drawing")?;
         // One thing or the pause; then whatever else has come in the meantime, and one drawing for all of it.

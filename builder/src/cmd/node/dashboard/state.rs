@@ -76,7 +76,11 @@ impl State {
     pub(super) fn new(target: &Target) -> Self {
         Self {
             cluster: target.cluster.clone(),
-            machines: target.machines.iter().map(|machine| (machine.name.clone(), machine.role.clone())).collect(),
+            machines: target
+                .machines
+                .iter()
+                .map(|machine| (machine.name.clone(), machine.role.clone()))
+                .collect(),
             known: BTreeMap::new(),
             machine: 0,
             service: 0,

@@ -66,7 +66,8 @@ fn state() -> State {
         stamps: Stamps::default(),
         usage: None,
     };
-    let services = vec![service("containerd", ServiceState::Ready), service("kubelet", ServiceState::Backoff)];
+    let services =
+        vec![service("containerd", ServiceState::Ready), service("kubelet", ServiceState::Backoff)];
     state.take(News::Services("cp1".to_owned(), services));
     state.take(News::Log(
         "cp1".to_owned(),

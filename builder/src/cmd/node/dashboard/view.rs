@@ -19,7 +19,8 @@ const KEYS: &str = " ←→ machine   ↑↓ service   q quit ";
 pub(super) fn draw(state: &State, frame: &mut Frame<'_>) {
     let rows = u16::try_from(state.machines.len()).unwrap_or(u16::MAX).saturating_add(3);
     let [above, middle, below] =
-        Layout::vertical([Constraint::Max(rows), Constraint::Fill(1), Constraint::Length(1)]).areas(frame.area());
+        Layout::vertical([Constraint::Max(rows), Constraint::Fill(1), Constraint::Length(1)])
+            .areas(frame.area());
     let [left, right] = Layout::horizontal([Constraint::Percentage(40), Constraint::Fill(1)]).areas(middle);
     let [upper, lower] = Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(right);
     machines(state, frame, above);
@@ -86,7 +87,8 @@ fn machines(state: &State, frame: &mut Frame<'_>, area: Rect) {
         };
         Row::new([Cell::from(name.clone()), Cell::from(role.clone())].into_iter().chain(cells))
     };
-    let widths = [Constraint::Length(16), Constraint::Length(14), Constraint::Length(14), Constraint::Fill(1)];
+    let widths =
+        [Constraint::Length(16), Constraint::Length(14), Constraint::Length(14), Constraint::Fill(1)];
     let table = Table::new(state.machines.iter().map(row), widths)
         .header(Row::new(["MACHINE", "ROLE", "STAGE", ""]).style(Style::new().add_modifier(Modifier::DIM)))
         .row_highlight_style(chosen())
@@ -112,7 +114,10 @@ fn services(state: &State, name: &str, known: &Known, frame: &mut Frame<'_>, are
     };
     let widths = [Constraint::Fill(1), Constraint::Length(10), Constraint::Length(6), Constraint::Length(11)];
     let table = Table::new(known.services.iter().map(row), widths)
-        .header(Row::new(["SERVICE", "STATE", "STARTS", "MEMORY"]).style(Style::new().add_modifier(Modifier::DIM)))
+        .header(
+            Row::new(["SERVICE", "STATE", "STARTS", "MEMORY"])
+                .style(Style::new().add_modifier(Modifier::DIM)),
+        )
         .row_highlight_style(chosen())
         .block(block(&format!("services of {name}")));
     let selected = (!known.services.is_empty()).then_some(state.service);
