@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 
 use machine_config::service::{KillScope, OVERLAY_MAX, Overlay, Ready, StopSignal, Table, Unit};
 use node_sys::event::{self, Interest, Poll};
+use node_sys::fence::Fence;
 use node_sys::process::{Child, Exit, Pid, Signal, Spawn};
 
 use super::set::Id;
 use super::state::{Action, Ending, Event, Instance, Verdict};
 use crate::cgroup;
+use crate::fence;
 use crate::log::{Lines, Ring};
 use crate::monotonic::Monotonic;
 use crate::supervisor::token::Token;
@@ -33,6 +35,7 @@ const OUTPUT_PER_TURN: usize = 64 * 1024;
 #[derive(Debug)]
 struct Seat {
     unit: Unit,
+    fence: Option<Fence>,
     group: Option<Group>,
     output: OwnedFd,
     output_write: OwnedFd,
@@ -68,8 +71,10 @@ impl Runner {
         for (index, unit) in table.units.into_iter().enumerate() {
             let (output, output_write) = event::pipe()?;
             poll.add(&output, Token::Output(Id::from_index(index)).to_raw(), Interest::Read)?;
+            let fence = fence::of(&unit.sandbox)?;
             seats.push(Seat {
                 unit,
+                fence,
                 group: None,
                 output,
                 output_write,
@@ -258,7 +263,7 @@ impl Seat {
             output: self.output_write.as_fd(),
             cgroup: self.group.as_ref().map(|group| group.directory.as_fd()),
             user: self.unit.user,
-            fence: None,
+            fence: self.fence.as_ref(),
             extra: None,
             open_files: self.unit.limits.open_files.map(u64::from),
             oom_score_adjust: self.unit.oom_score_adjust,
