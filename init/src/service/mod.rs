@@ -17,6 +17,7 @@
 )]
 
 pub mod backoff;
+pub mod core;
 pub mod notice;
 pub mod report;
 pub mod runner;
