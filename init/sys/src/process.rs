@@ -101,6 +101,7 @@ pub struct Child {
     pub pid: Pid,
     pidfd: OwnedFd,
     failure: OwnedFd,
+    report: Option<[u8; 8]>,
 }
 
 /// What a child was about when it failed before its program ran.
@@ -150,7 +151,7 @@ impl Spawn<'_> {
                 let (step, errno) = prepared.become_program();
                 prepared.report(step, errno)
             }
-            Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd, failure }),
+            Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd, failure, report: None }),
         }
     }
 }
@@ -167,15 +168,31 @@ impl Child {
         }
     }
 
+    /// Can be read once its program was executed, or could not be.
+    #[must_use]
+    pub fn failure_pipe(&self) -> BorrowedFd<'_> {
+        self.failure.as_fd()
+    }
+
+    /// Whether its program was executed; none while that is not known.
+    pub fn was_executed(&mut self) -> Option<bool> {
+        let mut report = [0; 8];
+        match crate::event::read_now(&self.failure, &mut report) {
+            _ if self.report.is_some() => Some(false),
+            Ok(None) => None,
+            Ok(Some(len)) if len == report.len() => {
+                self.report = Some(report);
+                Some(false)
+            }
+            Ok(Some(_)) | Err(_) => Some(true),
+        }
+    }
+
     /// Why its program never ran, if so; to be asked once it has ended.
     #[must_use]
-    pub fn failure(&self) -> Option<io::Error> {
-        let mut report = [0; 8];
-        let len = crate::event::read_now(&self.failure, &mut report).ok().flatten()?;
-        let [a, b, c, d, e, f, g, h] = report;
-        if len < report.len() {
-            return None;
-        }
+    pub fn failure(&mut self) -> Option<io::Error> {
+        self.was_executed();
+        let [a, b, c, d, e, f, g, h] = self.report?;
         let step = usize::try_from(u32::from_ne_bytes([a, b, c, d])).unwrap_or(usize::MAX);
         let error = io::Error::from_raw_os_error(i32::from_ne_bytes([e, f, g, h]));
         let doing = STEPS.get(step).copied().unwrap_or("starting");
@@ -454,7 +471,7 @@ mod tests {
 
     #[test]
     fn a_child_gets_its_environment_and_nothing_else() {
-        let (child, status, output) = run(
+        let (mut child, status, output) = run(
             &["/bin/sh", "-c", "echo $COLOUR $HOME; cat /proc/self/oom_score_adj; ulimit -n; exit 3"],
             Some(77),
         );
@@ -479,7 +496,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_said_so() {
-        let (child, status, _) = run(&["/nonexistent/program"], None);
+        let (mut child, status, _) = run(&["/nonexistent/program"], None);
         assert_eq!(status, 127);
         let failure = child.failure().unwrap();
         assert_eq!(failure.to_string(), "executing the program: No such file or directory (os error 2)");
@@ -534,7 +551,7 @@ mod tests {
             "ls -A /tmp /root; echo x > /tmp/x && echo x > {}/x && echo x > /dev/null && echo written; touch /var/tmp/x",
             dir.path().display()
         );
-        let (child, _, output) = run_as(&["/bin/sh", "-c", &script], None, None, Some(&fence));
+        let (mut child, _, output) = run_as(&["/bin/sh", "-c", &script], None, None, Some(&fence));
         let failure = child.failure();
         assert!(failure.is_none(), "{failure:?}");
         assert_eq!(
@@ -553,7 +570,7 @@ mod tests {
         let fence = Fence { capabilities: sys_admin, filter, ..Fence::default() };
         let (_, code, output) = run_as(&["/bin/mount", "-t", "tmpfs", "x", "/mnt"], None, None, Some(&fence));
         assert!(code != 0 && output.contains("permission denied"), "{code} {output}");
-        let (child, code, output) = run_as(&["/bin/echo", "fine"], None, Some(901), Some(&fence));
+        let (mut child, code, output) = run_as(&["/bin/echo", "fine"], None, Some(901), Some(&fence));
         let failure = child.failure();
         assert!(failure.is_none(), "{failure:?}");
         assert_eq!((code, output.as_str()), (0, "fine\n"));

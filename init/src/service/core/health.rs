@@ -13,8 +13,9 @@ use super::event::Question;
 use crate::control::message::Finding;
 use crate::monotonic::Monotonic;
 
-/// Between two questions about readiness while a service starts.
-pub const STARTING_EVERY: Duration = Duration::from_secs(1);
+/// Between two questions about readiness while a service starts: short, since probed has asked again and again
+/// for as long as the answer might take.
+pub const STARTING_EVERY: Duration = Duration::from_millis(50);
 /// How long an answer about readiness may take.
 pub const READINESS_WITHIN: Duration = Duration::from_secs(2);
 /// How long an answer about liveness may take.

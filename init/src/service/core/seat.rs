@@ -13,7 +13,7 @@ use super::cause::{Cause, Reason};
 use super::event::{Deed, Report};
 use super::machine::{Machine, Turn};
 use super::member::Member;
-use super::state::{Cleanup, Degradation, ReloadSign, StartDeadline, State};
+use super::state::{Degradation, State};
 use crate::control::message::StateName;
 use crate::monotonic::Monotonic;
 
@@ -170,6 +170,7 @@ pub fn works(state: &State) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::state::{Cleanup, ReloadSign, StartDeadline};
     use super::*;
 
     #[test]

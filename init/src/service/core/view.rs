@@ -29,6 +29,7 @@ impl Services {
             stamps: Stamps { ..member.stamps },
             alarm: member.alarm.clone(),
             milestone: unit.milestone,
+            could_not_ask: member.run.health.unclear(),
         })
     }
 }
