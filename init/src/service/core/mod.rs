@@ -41,6 +41,9 @@ mod start;
 mod state;
 mod view;
 
+#[cfg(test)]
+mod model;
+
 pub use action::{About, Action, Demand, Slot, Step};
 pub use cause::{Cause, Failure, Reason, seconds};
 pub use escalation::History;

@@ -170,7 +170,7 @@ pub fn works(state: &State) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::state::{Cleanup, ReloadSign, StartDeadline};
+    use super::super::state::{Cleanup, ReloadSign, StartDeadline, Then};
     use super::*;
 
     #[test]
@@ -179,10 +179,7 @@ mod tests {
         assert_eq!(State::Backoff { until: at }.deadline(), Some(at));
         assert_eq!(State::Starting(StartDeadline::None).deadline(), None);
         let removing = Cleanup::Removing { again: at, until: at.after(Duration::from_secs(1)) };
-        assert_eq!(
-            State::Cleaning { stage: removing, then: super::super::state::Then::Rest }.deadline(),
-            Some(at)
-        );
+        assert_eq!(State::Cleaning { stage: removing, then: Then::Rest }.deadline(), Some(at));
         let reloading = State::Reloading { sign: ReloadSign::Ready, since: at, until: at };
         assert!(reloading.is_up() && works(&reloading));
         for state in [State::Off, State::Waiting, State::Ready, State::Failed, State::Done] {
