@@ -114,6 +114,9 @@ impl Seat<'_> {
             return true;
         }
         let (Some(how), true) = (&self.unit.reload, works(&self.member.state)) else { return false };
+        if matches!(how, Reload::Signal(_)) && !self.member.run.main {
+            return false;
+        }
         let sign = match (how, &self.unit.ready) {
             (Reload::Command(_), _) => Some(ReloadSign::Command),
             (Reload::Signal(_), Ready::Notify) => Some(ReloadSign::Announcement),
@@ -176,7 +179,7 @@ impl Seat<'_> {
                 self.reloaded()
             }
             State::Reloading { sign: ReloadSign::Command, .. } => self.reload_failed(how.words()),
-            _ => self.emptied(),
+            _ => self.less_of_it(),
         }
     }
 

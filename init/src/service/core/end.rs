@@ -90,9 +90,15 @@ impl Seat<'_> {
             }
             State::Stopping { why, .. } => self.ended_as_asked(why, None),
             State::Killing { why, doom } => self.ended_as_asked(why, Some(doom)),
-            State::Cleaning { .. } => self.emptied(),
+            _ => self.less_of_it(),
+        }
+    }
+
+    /// One of its processes is gone: perhaps it was the last.
+    pub(super) fn less_of_it(&mut self) {
+        match self.member.state {
             State::Stuck { then } => self.clean(then, Cause::Gone, None),
-            _ => {}
+            _ => self.emptied(),
         }
     }
 
@@ -183,10 +189,7 @@ impl Seat<'_> {
                 let (why, doom) = (*why, *doom);
                 self.ended_as_asked(why, Some(doom));
             }
-            State::Stuck { then } => {
-                let then = *then;
-                self.clean(then, Cause::Gone, None);
-            }
+            State::Stuck { .. } => self.less_of_it(),
             _ => {
                 if let Some(how) = self.member.run.ended.take() {
                     self.ended_by_itself(how);
@@ -220,7 +223,7 @@ impl Seat<'_> {
     }
 
     pub(super) fn cleanup_step_ended(&mut self, kind: StepKind, index: u16, how: Ending) {
-        let State::Cleaning { stage, then } = self.member.state else { return };
+        let State::Cleaning { stage, then } = self.member.state else { return self.less_of_it() };
         match stage {
             Cleanup::Step { index: at, until } if kind == StepKind::After && at == index => {
                 if how != Ending::Status(0) {

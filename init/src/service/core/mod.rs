@@ -43,6 +43,8 @@ mod view;
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod scenarios;
 
 pub use action::{About, Action, Demand, Slot, Step};
 pub use cause::{Cause, Failure, Reason, seconds};

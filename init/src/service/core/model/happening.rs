@@ -47,7 +47,7 @@ impl World {
                 self.empty(place);
             }
             22 => self.actor(place).unkillable = detail % 3 == 0,
-            23 => self.says(place, detail),
+            23 => self.speaks(place, detail),
             24 => self.faults = Digits(detail.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32),
             25 => self.tell(Event::ClockJumped),
             26 => self.tell(Event::Pressure { high: detail % 2 == 0 }),
@@ -64,7 +64,10 @@ impl World {
         self.empty(place);
         let events = self.end_reload(place, &Ending::Status(0), true);
         self.tell_all(events);
-        let Some(instance) = self.actor(place).main else { return };
+        let Some(instance) = self.actor(place).main else {
+            self.actor(place).children = false;
+            return self.empty(place);
+        };
         match self.unit(place).ready {
             machine_config::service::Ready::Exit => self.end_of_main(place, &Ending::Status(0)),
             machine_config::service::Ready::Notify => self.report(place, instance, Report::SaidReady),
@@ -128,7 +131,7 @@ impl World {
         }
     }
 
-    fn says(&mut self, place: Place, detail: u64) {
+    fn speaks(&mut self, place: Place, detail: u64) {
         let Some(instance) = self.actor(place).main else { return };
         let report = match detail % 4 {
             0 => Report::SaidReloading,

@@ -4,8 +4,8 @@
 //! them), a shell that fails at random, a clock that only the test moves. What must hold is in
 //! `invariants`, one function each, named by its number in reference/supervisors.md 5.9.
 
-mod happening;
-mod invariants;
+pub mod happening;
+pub mod invariants;
 mod runs;
-mod tables;
-mod world;
+pub mod tables;
+pub mod world;

@@ -98,8 +98,9 @@ fn a_machine_that_is_left_alone_recovers_from_whatever_happened() {
                 return must::now_and_then(world);
             }
         }
-        let stuck: Vec<String> =
-            world.services.places().flat_map(|place| world.services.explain(place)).collect();
-        panic!("21: nothing moves any more: {stuck:#?}");
+        for place in world.services.places().filter(|place| !must::has_arrived(world, *place)) {
+            let (why, member) = (world.services.explain(place), world.services.member(place));
+            panic!("21: nothing moves any more: {why:?} {member:?} {:?}", world.unit(place));
+        }
     });
 }
