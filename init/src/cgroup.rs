@@ -54,6 +54,21 @@ pub fn is_empty(events: &str) -> bool {
     events.lines().any(|line| line == "populated 0")
 }
 
+/// How often the kernel has killed a process of the group for memory: from memory.events.
+#[must_use]
+pub fn oom_kills(events: &str) -> u64 {
+    let count = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Whose group a process is in, from its /proc/PID/cgroup: a service's name, if it is one's.
+#[must_use]
+pub fn service(text: &str) -> Option<&str> {
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let below = path.strip_prefix(SERVICES.strip_prefix(ROOT)?)?.strip_prefix('/')?;
+    below.split('/').next().filter(|name| !name.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +88,23 @@ mod tests {
             expected.map(|(file, value)| (file, value.to_owned()))
         );
         assert!(settings(&Limits::default(), OomPolicy::Continue).is_empty());
+    }
+
+    #[test]
+    fn a_process_belongs_to_the_service_whose_group_it_is_in() {
+        assert_eq!(service("0::/slipway/etcd\n"), Some("etcd"));
+        assert_eq!(service("0::/slipway/kubelet/own/deep\n"), Some("kubelet"));
+        for other in
+            ["0::/init\n", "0::/slipway\n", "0::/slipway-x/etcd", "0::/kubepods/pod1", "", "1:cpu:/slipway/x"]
+        {
+            assert_eq!(service(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn kills_for_memory_are_counted_by_the_kernel() {
+        assert_eq!(oom_kills("low 0\nhigh 0\nmax 3\noom 2\noom_kill 2\noom_group_kill 1\n"), 2);
+        assert_eq!(oom_kills(""), 0);
     }
 
     #[test]

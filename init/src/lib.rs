@@ -12,9 +12,11 @@ pub mod cgroup;
 pub mod console;
 pub mod control;
 pub mod disk;
+pub mod fence;
 pub mod log;
 pub mod monotonic;
 pub mod probe;
+pub mod probed;
 pub mod service;
 pub mod shutdown;
 pub mod stage1;
@@ -33,6 +35,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         Some((word, rest)) if word == "agent" => agent::main(rest),
         Some((word, [])) if word == "apid" => apid::main(),
         Some((word, rest)) if word == "probe" => probe_main(rest),
+        Some((word, [])) if word == "probed" => agent::process(probed::run),
         Some((word, [])) if word == "unmount" => {
             shutdown::unmount::run();
             ExitCode::SUCCESS

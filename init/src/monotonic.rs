@@ -17,8 +17,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A moment since boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Monotonic(u64);
 
 impl Monotonic {
@@ -34,10 +36,22 @@ impl Monotonic {
         Self(millis(node_sys::uptime::since_boot()))
     }
 
+    /// In milliseconds since the kernel started.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
     /// This much later.
     #[must_use]
     pub fn after(self, time: Duration) -> Self {
         Self(self.0.saturating_add(millis(time)))
+    }
+
+    /// This much earlier, or the start itself.
+    #[must_use]
+    pub fn before(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(time)))
     }
 
     /// The time from `earlier` to here; none if that is later.

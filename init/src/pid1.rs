@@ -23,6 +23,7 @@ use crate::agent::image::Image;
 use crate::agent::paths;
 use crate::boot::{self, apply};
 use crate::console::{Console, Subject};
+use crate::control::message::Ending;
 use crate::monotonic::Monotonic;
 use crate::shutdown;
 use crate::supervisor::Supervisor;
@@ -63,7 +64,7 @@ pub(crate) fn run() {
             let mut console = Console::open(Path::new(CONSOLE));
             let text = format!("problem: preparing to supervise: {error}");
             console.say(Monotonic::now(), Subject::Machine, &text);
-            shutdown::finish(console, shutdown::Ending::Reboot);
+            shutdown::finish(console, Ending::Reboot);
         }
     }
 }

@@ -60,7 +60,7 @@ fn plan() -> String {
 }
 
 fn boot() -> Result<Shared> {
-    let cluster = Cluster::boot("e2e", &plan())?;
+    let cluster = Cluster::boot(&plan())?;
     cluster.apply(include_str!("echo.yaml"))?;
     let first = cluster.pod_ready("echo", patience())?;
     cluster.pod_ready("asker", patience())?;

@@ -4,6 +4,7 @@
 //! consoles, and goes down when dropped. One cluster serves many tests; what a test needs
 //! to itself it makes under names of its own.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,11 +21,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a cluster from `plan` and boots it.
+    /// Makes a cluster from `plan` and boots it, in a lab of this checkout's own: runs from other
+    /// checkouts go on beside it.
     ///
     /// # Errors
     /// It does not come up; the lab has then kept its consoles and says where.
-    pub fn boot(lab: &str, plan: &str) -> Result<Self> {
+    pub fn boot(plan: &str) -> Result<Self> {
+        let lab = &lab_name(env!("CARGO_MANIFEST_DIR"));
         let directory = tempfile::tempdir().context("making a directory for the cluster")?;
         let description = directory.path().join("cluster.toml");
         std::fs::write(&description, plan).with_context(|| format!("writing {}", description.display()))?;
@@ -151,4 +154,23 @@ impl Drop for Cluster {
 /// The status of one of an object's conditions.
 fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a str> {
     object["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)?["status"].as_str()
+}
+
+/// `e2e-` and eight digits that follow from where the checkout is.
+fn lab_name(checkout: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    checkout.hash(&mut hasher);
+    format!("e2e-{:08x}", hasher.finish() >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_checkouts_have_labs_of_their_own_and_one_has_always_the_same() {
+        assert_ne!(lab_name("/a"), lab_name("/b"));
+        assert_eq!(lab_name("/a"), lab_name("/a"));
+        assert_eq!(lab_name("/a").len(), 12);
+    }
 }

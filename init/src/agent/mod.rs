@@ -55,7 +55,17 @@ pub fn main(arguments: &[String]) -> ExitCode {
         tracing::error!(name, "no such agent");
         return ExitCode::from(2);
     };
-    match run() {
+    end(run())
+}
+
+/// Runs one of our own processes that is no agent.
+pub fn process<E: Error + Send + Sync + 'static>(run: impl FnOnce() -> Result<(), E>) -> ExitCode {
+    log_to_stdout();
+    end(run().map_err(Into::into))
+}
+
+fn end(outcome: Outcome) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = chain(error.as_ref()), "giving up");

@@ -35,10 +35,6 @@ pub const MACHINE_REDACTED: &str = "/run/slipway/machine.redacted.toml";
 pub const LEASE: &str = "/run/slipway/lease.toml";
 /// What the node API shows and believes; its key is apid's.
 pub const API: &str = "/run/slipway/api";
-/// The user that apid runs as.
-pub const API_USER: u32 = 901;
-/// Where PID 1 takes requests.
-pub const CONTROL: &str = "/run/slipway/control";
 /// Exists once the cluster's controllers have been seen to run.
 pub const CONTROLLERS_RUN: &str = "/run/slipway/controllers-run";
 /// Files that /etc points to.

@@ -24,6 +24,7 @@ pub fn service(view: ServiceView, usage: Option<Usage>) -> Service {
         pid: view.pid,
         starts: view.starts,
         failures: view.failures,
+        could_not_ask: view.could_not_ask,
         last_end: view.last_end,
         status: view.status,
         alarm: view.alarm,

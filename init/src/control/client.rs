@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use node_sys::packet::{Connection, Received, Sent};
 
+use super::WireError;
 use super::message::{Answer, PACKET_MAX, Request};
 
 /// PID 1 answers within a turn of its loop, which takes milliseconds; after so long something is wrong.
@@ -23,9 +24,9 @@ pub enum ControlError {
     /// Not in time.
     #[error("asking PID 1: no answer in {} s", PATIENCE.as_secs())]
     Late,
-    /// An answer that is none.
-    #[error("asking PID 1: the answer does not decode: {0}")]
-    Garbled(#[from] postcard::Error),
+    /// A message that is none.
+    #[error("asking PID 1: {0}")]
+    Wire(#[from] WireError),
     /// An answer that was longer than agreed.
     #[error("asking PID 1: the answer is too long")]
     TooLong,
@@ -38,12 +39,12 @@ pub enum ControlError {
 pub fn ask(socket: &Path, request: &Request) -> Result<Answer, ControlError> {
     let connection = Connection::connect(socket)?;
     connection.set_patience(PATIENCE)?;
-    if connection.send(&postcard::to_allocvec(request)?, &[])? == Sent::NoRoom {
+    if connection.send(&request.encode()?, &[])? == Sent::NoRoom {
         return Err(ControlError::Late);
     }
     let mut buffer = vec![0; PACKET_MAX];
     match connection.receive(&mut buffer)? {
-        Received::Packet(length, _) => Ok(postcard::from_bytes(buffer.get(..length).unwrap_or_default())?),
+        Received::Packet(length, _) => Ok(Answer::decode(buffer.get(..length).unwrap_or_default())?),
         Received::TooLong => Err(ControlError::TooLong),
         Received::Nothing => Err(ControlError::Late),
         Received::End => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
@@ -71,10 +72,10 @@ mod tests {
             let mut buffer = vec![0; PACKET_MAX];
             loop {
                 if let Received::Packet(length, _) = connection.receive(&mut buffer).unwrap() {
-                    let request: Request = postcard::from_bytes(&buffer[..length]).unwrap();
+                    let request = Request::decode(&buffer[..length]).unwrap();
                     assert_eq!(request, Request::Explain("etcd".to_owned()));
                     let answer = Answer::Explained(vec!["etcd is ready".to_owned()]);
-                    connection.send(&postcard::to_allocvec(&answer).unwrap(), &[]).unwrap();
+                    connection.send(&answer.encode().unwrap(), &[]).unwrap();
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(1));

@@ -4,6 +4,8 @@
 //! people and other machines see is the node API's. A packet that does not decode is answered
 //! with a refusal and changes nothing. Numbers are milliseconds since boot where not said.
 
+use std::fmt;
+
 use machine_config::service::StopSignal;
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +101,15 @@ pub enum Ending {
     PowerOff,
 }
 
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Ending::Reboot => "reboot",
+            Ending::PowerOff => "power off",
+        })
+    }
+}
+
 /// What PID 1 answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
@@ -183,6 +194,8 @@ pub struct ServiceView {
     pub alarm: Option<String>,
     /// Whether the machine is up only with it.
     pub milestone: bool,
+    /// How often a question to it could not be asked.
+    pub could_not_ask: u32,
 }
 
 /// When the steps of a service's latest start were taken.

@@ -24,7 +24,7 @@ const ANSWER_MAX: usize = 1024;
 
 /// Why the answer is not yes.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum No {
+pub(crate) enum No {
     /// A step of the conversation did not come off.
     #[error("{doing} {target}: {source}")]
     Io {
@@ -52,7 +52,7 @@ pub(super) enum No {
 }
 
 /// Asks once.
-pub(super) fn ask(question: &Question) -> Result<(), No> {
+pub(crate) fn ask(question: &Question) -> Result<(), No> {
     match question {
         Question::Http(urls) => any(urls, |url| {
             let stream = connect(&url.host, url.port)?;

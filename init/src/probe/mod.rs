@@ -10,6 +10,7 @@ mod question;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use attempt::{No, ask};
 pub use question::{Question, Unclear};
 
 /// How often a probe says what it still waits for.

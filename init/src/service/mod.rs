@@ -1,9 +1,8 @@
-//! Supervised services: what state each is in, and what is to be done about it.
+//! Supervised services: what each is to do next, and doing it.
 //!
-//! `state` is one service, `set` all of them with their needs; both are pure: an event and a
-//! moment in, actions out. `backoff` is the pause between starts, `notice` reads what services
-//! tell, `report` puts events into the console's words. `runner` performs the actions with
-//! processes and cgroups; the loop that brings both together is `supervisor`.
+//! `core` decides and is pure, `runner` performs what it decides with processes and control
+//! groups, `notice` reads what services tell. The loop that brings them together is
+//! `supervisor`.
 
 #![cfg_attr(
     not(test),
@@ -16,12 +15,6 @@
     )
 )]
 
-pub mod backoff;
+pub mod core;
 pub mod notice;
-pub mod report;
 pub mod runner;
-pub mod set;
-pub mod state;
-
-#[cfg(test)]
-mod promises;

@@ -3,6 +3,8 @@
 //! Bytes in, notices out. Whether the sender may speak for a service is decided by whoever
 //! received them; unknown lines are for other supervisors and are skipped.
 
+use std::time::Duration;
+
 /// The longest status that is kept, in characters: a console line, not a report.
 const STATUS_MAX: usize = 1000;
 
@@ -11,6 +13,12 @@ const STATUS_MAX: usize = 1000;
 pub enum Notice {
     /// `READY=1`.
     Ready,
+    /// `RELOADING=1`.
+    Reloading,
+    /// `WATCHDOG=1`.
+    Alive,
+    /// `EXTEND_TIMEOUT_USEC=…`.
+    Extend(Duration),
     /// `STATUS=problem: …`: something that somebody must do something about.
     Problem(String),
     /// Any other `STATUS=…`.
@@ -26,6 +34,9 @@ pub fn read(message: &str) -> Vec<Notice> {
 fn notice(line: &str) -> Option<Notice> {
     match line.split_once('=')? {
         ("READY", "1") => Some(Notice::Ready),
+        ("RELOADING", "1") => Some(Notice::Reloading),
+        ("WATCHDOG", "1") => Some(Notice::Alive),
+        ("EXTEND_TIMEOUT_USEC", time) => Some(Notice::Extend(Duration::from_micros(time.parse().ok()?))),
         ("STATUS", status) => {
             let status: String =
                 status.chars().map(|c| if c.is_control() { ' ' } else { c }).take(STATUS_MAX).collect();

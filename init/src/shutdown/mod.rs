@@ -18,7 +18,6 @@
 mod mounts;
 pub mod unmount;
 
-use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -28,6 +27,7 @@ use node_sys::{power, process};
 
 use crate::cgroup;
 use crate::console::{Console, Subject};
+use crate::control::message::Ending;
 use crate::monotonic::Monotonic;
 
 /// How long killed processes may take to be gone.
@@ -38,24 +38,6 @@ const UNMOUNT_WITHIN: Duration = Duration::from_secs(10);
 const CONSOLE_WITHIN: Duration = Duration::from_secs(1);
 /// Between two looks; nothing else is going on any more.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// How a machine ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// It starts again.
-    Reboot,
-    /// It is switched off.
-    PowerOff,
-}
-
-impl fmt::Display for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Ending::Reboot => "reboot",
-            Ending::PowerOff => "power off",
-        })
-    }
-}
 
 /// Ends the machine. Comes back only when the kernel refuses; then PID 1 ends, which it does not survive.
 pub fn finish(mut console: Console, ending: Ending) {

@@ -1,8 +1,9 @@
 //! PID 1 at work: waits for one thing to happen, has it decided, does what was decided.
 //!
 //! One thread, one epoll, no wait without a deadline where something is due. Decisions are
-//! `service::set`'s, processes are `service::runner`'s, words are `service::report`'s; the
-//! machine's end, once it is asked for, is `shutdown`'s.
+//! `service::core`'s, processes `service::runner`'s. Beside the loop: `answer` for our own
+//! processes, `prober` for questions to services, `tell` for the console. The machine's end,
+//! once its services have ended, is `shutdown`'s.
 
 #![cfg_attr(
     not(test),
@@ -15,7 +16,13 @@
     )
 )]
 
+mod answer;
+mod dog;
 mod key;
+mod output;
+mod own;
+mod prober;
+mod tell;
 pub mod token;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,32 +30,35 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use machine_config::service::Table;
+use machine_config::service::{Place, Ready, Table};
 use node_sys::event::{Interest, Poll, Signal, Signals};
 use node_sys::notify::Listener;
 use node_sys::process;
 
+use self::dog::Dog;
+use self::output::Outputs;
+use self::own::Counters;
+use self::prober::Prober;
 use self::token::Token;
 use crate::agent::image::Image;
 use crate::console::{Console, Subject};
+use crate::control::message::Ending;
+use crate::control::server::Server;
 use crate::monotonic::Monotonic;
+use crate::service::core::{
+    About, Action, Demand, Entry, Event, History, Phase, Plan, Report, Services, Step, WATCHDOG_MARGIN,
+};
 use crate::service::notice::{self, Notice};
-use crate::service::report;
 use crate::service::runner::Runner;
-use crate::service::set::{Id, Services, Step};
-use crate::service::state::{Action, Event, News, Standing};
-use crate::shutdown::Ending;
 
 /// Where services tell that they are ready.
 const NOTIFY_SOCKET: &str = "/run/slipway/notify";
-/// From the wish to end to the end of every service, ready or not.
-const SHUTDOWN_WITHIN: Duration = Duration::from_secs(30);
 /// Between two attempts to write to a console that does not keep up.
 const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
-/// A service's last lines that go to the console when it ends.
-const LINES_OF_A_FAILURE: usize = 10;
+/// There are no updates yet, so no image waits to be confirmed; and no service asks for reboots.
+const HISTORY: History = History { confirmed: true, reboots: 0 };
 /// Messages and signals taken per turn, so that no sender keeps us from the rest.
 const PER_TURN: usize = 256;
 
@@ -59,21 +69,20 @@ pub struct Supervisor {
     signals: Signals,
     notify: Listener,
     keys: Vec<File>,
+    server: Server,
+    prober: Prober,
     console: Console,
     image: Option<Image>,
     services: Services,
     runner: Runner,
-    started: BTreeMap<Id, Monotonic>,
-    statuses: BTreeMap<Id, String>,
-    problems: BTreeMap<Id, String>,
-    up_since: Option<Monotonic>,
-    shutdown: Option<Shutdown>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Shutdown {
-    ending: Ending,
-    deadline: Monotonic,
+    outputs: Outputs,
+    statuses: BTreeMap<Place, String>,
+    problems: BTreeMap<Place, String>,
+    /// The number of the first event that the console has not told.
+    told: u64,
+    counters: Counters,
+    dog: Dog,
+    shutdown: Option<Plan>,
 }
 
 impl Supervisor {
@@ -82,6 +91,7 @@ impl Supervisor {
     /// # Errors
     /// When the kernel gives no descriptors: then there is nothing to supervise with.
     pub fn new(console: Console, image: Option<Image>, table: Table) -> io::Result<Self> {
+        let now = Monotonic::now();
         let poll = Poll::new()?;
         let signals = Signals::listen()?;
         poll.add(&signals, Token::Signals.to_raw(), Interest::Read)?;
@@ -93,21 +103,35 @@ impl Supervisor {
         for (n, device) in keys.iter().enumerate() {
             poll.add(device, Token::Key(n).to_raw(), Interest::Read)?;
         }
-        let services = Services::new(&table);
-        let runner = Runner::new(table, Path::new(NOTIFY_SOCKET), &poll)?;
+        let server = Server::listen(&poll)?;
+        let outputs = Outputs::of(table.units.len());
+        let runner = Runner::new(table.clone(), Path::new(NOTIFY_SOCKET))?;
+        for ((_, pipe), place) in runner.pipes().zip(0..) {
+            poll.add(pipe, Token::Output(Place(place)).to_raw(), Interest::Read)?;
+        }
+        // Spreads pauses between machines that were switched on at once; it guards nothing.
+        let seed =
+            u64::from(std::process::id()) ^ u64::from(Instant::now().elapsed().subsec_nanos()) ^ now.millis();
+        let mut services = Services::new(table, seed, HISTORY, now);
+        let (dog, told) = Dog::arm(now);
+        services.note(None, &told, now);
         Ok(Self {
             poll,
             signals,
             notify,
             keys,
+            server,
+            prober: Prober::default(),
             console,
             image,
             services,
             runner,
-            started: BTreeMap::new(),
+            outputs,
             statuses: BTreeMap::new(),
             problems: BTreeMap::new(),
-            up_since: None,
+            told: 0,
+            counters: Counters::new(now),
+            dog,
             shutdown: None,
         })
     }
@@ -115,14 +139,16 @@ impl Supervisor {
     /// Runs the machine until it is to end; gives the console back.
     pub fn run(mut self) -> (Console, Ending) {
         loop {
+            let began = Instant::now();
             let now = Monotonic::now();
-            let steps = self.services.time(now);
-            self.perform(steps, now);
-            if let Some(shutdown) = self.shutdown
-                && (self.services.all_stopped() || shutdown.deadline <= now)
-            {
-                return (self.console, shutdown.ending);
+            self.dog.pet(now);
+            self.happened(Event::Time, now);
+            self.tell();
+            self.console.flush();
+            if let Some(ending) = self.has_ended(now) {
+                return (self.console, ending);
             }
+            self.counters.turned(began);
             match self.poll.wait(Some(self.patience(now))) {
                 Ok(ready) => self.turn(&ready),
                 // Nobody knows why that should happen; services are worth more than the answer.
@@ -134,9 +160,22 @@ impl Supervisor {
         }
     }
 
+    /// How the machine ends, once its services have, or have had their time.
+    fn has_ended(&mut self, now: Monotonic) -> Option<Ending> {
+        let plan = self.shutdown.as_mut()?;
+        plan.done(Phase::Latch, now);
+        plan.done(Phase::Announce, now);
+        if self.services.all_stopped() {
+            plan.done(Phase::Stop, now);
+        }
+        plan.time(now);
+        (plan.phase() >= Phase::Kill).then_some(plan.ending())
+    }
+
     /// How long nothing is due.
     fn patience(&self, now: Monotonic) -> Duration {
-        let due = [self.services.deadline(), self.shutdown.map(|shutdown| shutdown.deadline)];
+        let end = self.shutdown.as_ref().and_then(Plan::deadline);
+        let due = [self.services.deadline(), self.dog.due(), end];
         let next = due.into_iter().flatten().min().map(|deadline| deadline.since(now));
         let console = self.console.is_behind().then_some(CONSOLE_PAUSE);
         // An hour: to have a bound, nothing depends on it.
@@ -147,25 +186,37 @@ impl Supervisor {
     fn turn(&mut self, ready: &[u64]) {
         let now = Monotonic::now();
         let tokens: Vec<Token> = ready.iter().filter_map(|raw| Token::from_raw(*raw)).collect();
-        self.hear(now);
         for token in &tokens {
-            if let Token::Output(service) = token {
-                self.show_output(*service, now);
+            match token {
+                Token::Output(service) => self.show_output(*service, now),
+                Token::Execution(service) => {
+                    if let Some(event) = self.runner.execution_changed(*service, &self.poll) {
+                        self.happened(event, now);
+                    }
+                }
+                _ => {}
             }
         }
+        self.hear(now);
         for token in tokens {
             match token {
                 Token::Signals => self.take_signals(now),
                 Token::Key(n) => self.take_keys(n, now),
-                Token::Group(service) => {
-                    if let Some(event) = self.runner.group_changed(service) {
-                        self.happened(service, event, now);
+                Token::Control => self.server.accept(&self.poll),
+                Token::Client(seat) => self.hear_client(seat, now),
+                Token::Readiness(service) => {
+                    if let Some(event) = self.runner.readiness_written(service, &self.poll) {
+                        self.happened(event, now);
                     }
                 }
-                Token::Notify | Token::Output(_) => {}
+                Token::Group(service) => {
+                    for event in self.runner.group_changed(service) {
+                        self.happened(event, now);
+                    }
+                }
+                Token::Notify | Token::Output(_) | Token::Execution(_) => {}
             }
         }
-        self.console.flush();
     }
 
     fn hear(&mut self, now: Monotonic) {
@@ -174,37 +225,29 @@ impl Supervisor {
             let Ok(Some(message)) = self.notify.next() else { return };
             let Some((service, instance)) = self.runner.speaker(message.pid) else { continue };
             for notice in notice::read(&message.text) {
-                match notice {
-                    Notice::Ready => self.happened(service, Event::SaidReady(instance), now),
-                    Notice::Problem(text) => self.problem(service, text, now),
-                    Notice::Status(text) => self.status(service, text, now),
-                }
+                let report = match notice {
+                    Notice::Ready => Report::SaidReady,
+                    Notice::Reloading => Report::SaidReloading,
+                    Notice::Alive => Report::Pinged,
+                    Notice::Extend(time) => Report::Extended(time),
+                    Notice::Problem(text) => {
+                        self.problem(service, text, now);
+                        continue;
+                    }
+                    Notice::Status(text) => {
+                        self.status(service, text, now);
+                        continue;
+                    }
+                };
+                self.happened(Event::Report { service, instance, report }, now);
             }
         }
     }
 
-    fn problem(&mut self, service: Id, text: String, now: Monotonic) {
-        if self.problems.get(&service) != Some(&text) {
-            self.console.say(now, Subject::Machine, &format!("problem: {text}"));
-            self.problems.insert(service, text);
-        }
-    }
-
-    fn status(&mut self, service: Id, text: String, now: Monotonic) {
-        self.problems.remove(&service);
-        if self.statuses.get(&service) != Some(&text) {
-            if self.runner.is_agent(service) {
-                self.console.say(now, Subject::Machine, &text);
-            } else {
-                self.console.say(now, Subject::Service(self.services.name(service)), &text);
-            }
-            self.statuses.insert(service, text);
-        }
-    }
-
-    fn show_output(&mut self, service: Id, now: Monotonic) {
-        for line in self.runner.read_output(service, now) {
-            if self.up_since.is_none() {
+    fn show_output(&mut self, service: Place, now: Monotonic) {
+        let Some(pipe) = self.runner.pipe(service) else { return };
+        for line in self.outputs.read(service, pipe, now) {
+            if self.services.up_since().is_none() {
                 self.console.write_line(&format!("{}| {line}", self.services.name(service)));
             }
         }
@@ -214,23 +257,28 @@ impl Supervisor {
         for _ in 0..PER_TURN {
             match self.signals.next() {
                 Ok(Some(Signal::Child)) => {}
-                Ok(Some(Signal::Terminate | Signal::Interrupt)) => self.end(Ending::Reboot, now),
-                Ok(Some(Signal::User2 | Signal::Power)) => self.end(Ending::PowerOff, now),
+                Ok(Some(Signal::Terminate | Signal::Interrupt)) => {
+                    self.end(Ending::Reboot, "by a signal", now)
+                }
+                Ok(Some(Signal::User2 | Signal::Power)) => self.end(Ending::PowerOff, "by a signal", now),
                 Ok(None) | Err(_) => break,
             }
         }
         // One SIGCHLD may stand for many: reap until nobody is left.
         while let Ok(Some((pid, exit))) = process::reap() {
-            if let Some((service, event)) = self.runner.reaped(pid, exit) {
-                self.show_output(service, now);
-                self.happened(service, event, now);
+            self.counters.reaped();
+            for event in self.runner.reaped(pid, exit, &self.poll) {
+                if let Event::Report { service, .. } = event {
+                    self.show_output(service, now);
+                }
+                self.happened(event, now);
             }
         }
     }
 
     fn take_keys(&mut self, n: usize, now: Monotonic) {
         match self.keys.get(n).map(key::power_pressed) {
-            Some(Ok(true)) => self.end(Ending::PowerOff, now),
+            Some(Ok(true)) => self.end(Ending::PowerOff, "the power button", now),
             Some(Err(_)) => {
                 // Unplugged: it would be reported as ready for ever.
                 if let Some(device) = self.keys.get(n) {
@@ -241,84 +289,69 @@ impl Supervisor {
         }
     }
 
-    /// Begins the end; asked a second time, it ends without further waiting.
-    fn end(&mut self, ending: Ending, now: Monotonic) {
-        if let Some(shutdown) = &mut self.shutdown {
-            shutdown.deadline = now;
+    /// Begins the end; asked a second time, services have no more time.
+    fn end(&mut self, ending: Ending, reason: &str, now: Monotonic) {
+        if let Some(plan) = &mut self.shutdown {
+            plan.again(now);
             return;
         }
+        self.tell();
         self.console.say(now, Subject::Machine, &format!("shutting down ({ending})"));
-        self.shutdown = Some(Shutdown { ending, deadline: now.after(SHUTDOWN_WITHIN) });
-        let steps = self.services.stop_all(now);
+        let plan = Plan::begin(ending, Entry::Request, now);
+        self.dog.give(plan.end().after(WATCHDOG_MARGIN).since(now));
+        self.shutdown = Some(plan);
+        let steps = self.services.shut_down(ending, reason, now);
         self.perform(steps, now);
     }
 
-    fn happened(&mut self, service: Id, event: Event, now: Monotonic) {
-        let steps = self.services.handle(service, event, now);
+    fn happened(&mut self, event: Event, now: Monotonic) {
+        let steps = self.services.handle(event, now);
         self.perform(steps, now);
     }
 
     fn perform(&mut self, steps: Vec<Step>, now: Monotonic) {
         let mut queue = VecDeque::from(steps);
-        while let Some(Step { service, action }) = queue.pop_front() {
-            match &action {
-                Action::Tell(news) => self.tell(service, news, now),
-                Action::Start(_) => {
-                    self.started.insert(service, now);
+        while let Some(step) = queue.pop_front() {
+            match step {
+                Step::Machine(demand) => self.demanded(demand, now),
+                Step::Service { service, action: Action::Ask { question, about, within }, .. } => {
+                    let words = self.words(service, about);
+                    self.prober.ask(question, words, within, &mut self.server, &self.poll);
                 }
-                _ => {}
+                Step::Service { action: Action::Forget(question), .. } => {
+                    self.prober.forget(question, &mut self.server, &self.poll);
+                }
+                Step::Service { service, instance, action } => {
+                    if let Some(event) = self.runner.perform(service, instance, &action, &self.poll) {
+                        queue.extend(self.services.handle(event, now));
+                    }
+                }
             }
-            if let Some(event) = self.runner.perform(service, &action, &self.poll) {
-                queue.extend(self.services.handle(service, event, now));
-            }
-        }
-        if self.services.comes_up() {
-            self.up_since = Some(now);
-            self.tell_that_up(now);
         }
     }
 
-    fn tell(&mut self, service: Id, news: &News, now: Monotonic) {
-        if let (News::Ended(..), Some(up)) = (news, self.up_since) {
-            // Until the machine was up, everything was shown as it came.
-            let since = self.started.get(&service).map_or(up, |started| *started.max(&up));
-            for line in self.runner.last_lines(service, since, LINES_OF_A_FAILURE) {
-                self.console.write_line(&format!("{}| {line}", self.services.name(service)));
+    fn demanded(&mut self, demand: Demand, now: Monotonic) {
+        match demand {
+            Demand::Up => self.tell_that_up(now),
+            Demand::Alarm { service, why } => {
+                let text = format!("{}: {why}", self.services.name(service));
+                self.problem(service, text, now);
             }
-        }
-        if let News::Ready(_) = news {
-            self.problems.remove(&service);
-        }
-        self.console.say(now, Subject::Service(self.services.name(service)), &report::text(news));
-    }
-
-    /// What a person needs who comes to a machine that is up.
-    fn tell_that_up(&mut self, now: Monotonic) {
-        self.console.say(now, Subject::Machine, "up");
-        if let Some(image) = &self.image {
-            let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-            let text = format!("{}, role {}, version {}", name.trim(), image.role, image.version);
-            self.console.say(now, Subject::Machine, &text);
-        }
-        for status in self.statuses.values() {
-            self.console.say(now, Subject::Machine, status);
-        }
-        let services: Vec<String> =
-            self.services.standings().map(|(name, standing)| format!("{name} {}", word(standing))).collect();
-        self.console.say(now, Subject::Machine, &format!("services: {}", services.join(", ")));
-        for problem in self.problems.values() {
-            self.console.say(now, Subject::Machine, &format!("problem: {problem}"));
+            Demand::Degraded { service } => {
+                let text = format!("the node does not do its work for {}", self.services.name(service));
+                self.problem(service, text, now);
+            }
+            Demand::Reboot { reason, .. } => self.end(Ending::Reboot, &reason, now),
         }
     }
-}
 
-fn word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Waiting => "waiting",
-        Standing::Starting => "starting",
-        Standing::Ready => "ready",
-        Standing::Failed => "failed",
-        Standing::Stopping => "stopping",
-        Standing::Stopped => "stopped",
+    /// The words of the question that a unit's readiness or liveness asks.
+    fn words(&self, service: Place, about: About) -> Vec<String> {
+        let Some(unit) = self.services.unit(service) else { return Vec::new() };
+        match (about, &unit.ready, &unit.liveness) {
+            (About::Readiness, Ready::Probe { ask, .. }, _) => ask.clone(),
+            (About::Liveness, _, Some(liveness)) => liveness.ask.clone().unwrap_or_default(),
+            _ => Vec::new(),
+        }
     }
 }

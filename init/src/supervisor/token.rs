@@ -3,7 +3,7 @@
 //! A kind and which one of its kind, packed into the 64 bits that the kernel hands back.
 //! What follows from a ready descriptor is [`super::Supervisor`]'s.
 
-use crate::service::set::Id;
+use machine_config::service::Place;
 
 /// A watched descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,12 +12,20 @@ pub enum Token {
     Signals,
     /// What services tell.
     Notify,
+    /// A process of ours wants to connect.
+    Control,
+    /// The client in this seat asks something, or is gone.
+    Client(usize),
     /// A key was pressed on the n-th input device.
     Key(usize),
     /// A service printed something.
-    Output(Id),
-    /// A service's control group became empty, or not.
-    Group(Id),
+    Output(Place),
+    /// A service's control group became empty, or not, or one of it was killed for memory.
+    Group(Place),
+    /// A service's new process executed its program, or could not.
+    Execution(Place),
+    /// A service wrote to its descriptor for readiness.
+    Readiness(Place),
 }
 
 /// The kinds' numbers, in the upper half; the lower is which one of its kind.
@@ -30,9 +38,13 @@ impl Token {
         let (kind, which) = match self {
             Token::Signals => (0, 0),
             Token::Notify => (1, 0),
-            Token::Key(which) => (2, which),
-            Token::Output(id) => (3, id.index()),
-            Token::Group(id) => (4, id.index()),
+            Token::Control => (2, 0),
+            Token::Client(which) => (3, which),
+            Token::Key(which) => (4, which),
+            Token::Output(place) => (5, place.index()),
+            Token::Group(place) => (6, place.index()),
+            Token::Execution(place) => (7, place.index()),
+            Token::Readiness(place) => (8, place.index()),
         };
         KINDS.saturating_mul(kind) | (which as u64 & (KINDS - 1))
     }
@@ -41,12 +53,17 @@ impl Token {
     #[must_use]
     pub fn from_raw(raw: u64) -> Option<Self> {
         let which = usize::try_from(raw & (KINDS - 1)).ok()?;
+        let place = || u16::try_from(which).ok().map(Place);
         match raw >> 32 {
             0 => Some(Token::Signals),
             1 => Some(Token::Notify),
-            2 => Some(Token::Key(which)),
-            3 => Some(Token::Output(Id::from_index(which))),
-            4 => Some(Token::Group(Id::from_index(which))),
+            2 => Some(Token::Control),
+            3 => Some(Token::Client(which)),
+            4 => Some(Token::Key(which)),
+            5 => place().map(Token::Output),
+            6 => place().map(Token::Group),
+            7 => place().map(Token::Execution),
+            8 => place().map(Token::Readiness),
             _ => None,
         }
     }
@@ -58,8 +75,18 @@ mod tests {
 
     #[test]
     fn a_token_comes_back_as_it_went() {
-        let id = Id::from_index(17);
-        for token in [Token::Signals, Token::Notify, Token::Key(3), Token::Output(id), Token::Group(id)] {
+        let place = Place(17);
+        for token in [
+            Token::Signals,
+            Token::Notify,
+            Token::Control,
+            Token::Client(9),
+            Token::Key(3),
+            Token::Output(place),
+            Token::Group(place),
+            Token::Execution(place),
+            Token::Readiness(place),
+        ] {
             assert_eq!(Token::from_raw(token.to_raw()), Some(token));
         }
         assert_eq!(Token::from_raw(u64::MAX), None);

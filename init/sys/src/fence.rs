@@ -12,8 +12,8 @@ use std::ptr;
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
-/// Capabilities as the kernel counts them.
-const CAPABILITIES: u32 = 64;
+/// How many capabilities there are; a kernel that knows fewer refuses the rest, which is no harm.
+const CAPABILITIES: u32 = 41;
 
 /// Which system calls are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +39,13 @@ pub struct Fence {
     pub writable: Vec<CString>,
     /// Directories that are empty for it.
     pub hidden: Vec<CString>,
-    filter: BpfProgram,
+    /// Which system calls are refused.
+    pub filter: Filter,
 }
+
+/// A system call filter, ready for the kernel.
+#[derive(Debug, Default)]
+pub struct Filter(BpfProgram);
 
 /// System calls that change the machine; nobody but PID 1 and its agents has a use for them.
 const MACHINE: [i64; 27] = [
@@ -92,21 +97,27 @@ const MOUNTS: [i64; 14] = [
     libc::SYS_open_by_handle_at,
 ];
 
-impl Fence {
-    /// Has these system calls answered with `EPERM`.
+impl Filter {
+    /// Answers these system calls with `EPERM`.
     ///
     /// # Errors
     /// None that the lists above can cause.
-    pub fn refuse(&mut self, refuse: Refuse) -> io::Result<()> {
+    pub fn refusing(refuse: Refuse) -> io::Result<Self> {
         let calls: Vec<i64> = match refuse {
-            Refuse::Nothing => Vec::new(),
+            Refuse::Nothing => return Ok(Self::default()),
             Refuse::Machine => MACHINE.to_vec(),
             Refuse::MachineAndMounts => MACHINE.iter().chain(&MOUNTS).copied().collect(),
         };
-        self.filter = if calls.is_empty() { BpfProgram::new() } else { filter(&calls)? };
-        Ok(())
+        let rules: BTreeMap<i64, Vec<_>> = calls.into_iter().map(|call| (call, Vec::new())).collect();
+        let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+        SeccompFilter::new(rules, SeccompAction::Allow, refused, TargetArch::x86_64)
+            .and_then(TryInto::try_into)
+            .map(Self)
+            .map_err(io::Error::other)
     }
+}
 
+impl Fence {
     /// In the child, before it changes its user: mounts and the bounding set.
     ///
     /// # Safety
@@ -126,7 +137,7 @@ impl Fence {
             if !is_root && self.capabilities != 0 && !self.keep_capabilities() {
                 return false;
             }
-            let filtered = !self.filter.is_empty();
+            let filtered = !self.filter.0.is_empty();
             // An unprivileged process may filter itself only if it can gain nothing by exec.
             if (!self.new_privileges || filtered) && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
                 return false;
@@ -134,8 +145,8 @@ impl Fence {
             if !filtered {
                 return true;
             }
-            let Ok(len) = u16::try_from(self.filter.len()) else { return false };
-            let program = libc::sock_fprog { len, filter: self.filter.as_ptr().cast_mut().cast() };
+            let Ok(len) = u16::try_from(self.filter.0.len()) else { return false };
+            let program = libc::sock_fprog { len, filter: self.filter.0.as_ptr().cast_mut().cast() };
             libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) == 0
         }
     }
@@ -161,7 +172,8 @@ impl Fence {
                     return false;
                 }
                 for path in [c"/dev", c"/proc", c"/sys", c"/tmp"] {
-                    if !set_read_only(path, false) {
+                    // What is no file system of its own (EINVAL) stays as the root is.
+                    if !set_read_only(path, false) && *libc::__errno_location() != libc::EINVAL {
                         return false;
                     }
                 }
@@ -181,9 +193,8 @@ impl Fence {
     unsafe fn drop_capabilities(&self) -> bool {
         for capability in 0..CAPABILITIES {
             let kept = self.capabilities >> capability & 1 == 1;
-            // SAFETY: prctl with numbers. The kernel knows fewer than 64; for the rest it says EINVAL.
-            let dropped = kept || unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } == 0;
-            if !dropped && capability < 41 {
+            // SAFETY: prctl with numbers.
+            if !kept && unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } < 0 {
                 return false;
             }
         }
@@ -196,7 +207,10 @@ impl Fence {
         // From linux/capability.h: version 3 has two structures of 32 bits each.
         const VERSION_3: u32 = 0x2008_0522;
         #[allow(clippy::cast_possible_truncation, reason = "each half is meant")]
-        let halves = [self.capabilities as u32, (self.capabilities >> 32) as u32];
+        let halves = {
+            let known = self.capabilities & ((1 << CAPABILITIES) - 1);
+            [known as u32, (known >> 32) as u32]
+        };
         let header = [VERSION_3, 0];
         let [low, high] = halves;
         let sets = [low, low, low, high, high, high];
@@ -209,14 +223,6 @@ impl Fence {
             unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, bit, 0, 0) == 0 }
         })
     }
-}
-
-fn filter(calls: &[i64]) -> io::Result<BpfProgram> {
-    let rules: BTreeMap<i64, Vec<_>> = calls.iter().map(|call| (*call, Vec::new())).collect();
-    let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    SeccompFilter::new(rules, SeccompAction::Allow, refused, TargetArch::x86_64)
-        .and_then(TryInto::try_into)
-        .map_err(io::Error::other)
 }
 
 unsafe fn mount(

@@ -2,7 +2,8 @@
 //!
 //! Owned descriptors in and out, named flags, the errno kept in the `io::Error`; no policy, no
 //! retry but for EINTR, no path of ours. What is done with them is decided in `init`. `unsafe`
-//! is in [`dm`], [`block`], [`clock`], [`fence`], [`host`] and [`process`], which say so at their top; the rest wraps
+//! is in [`dm`], [`block`], [`clock`], [`fence`], [`host`], [`process`], [`resume`] and
+//! [`watchdog`], which say so at their top; the rest wraps
 //! rustix and nix, which are safe.
 
 pub mod block;
@@ -16,5 +17,7 @@ pub mod notify;
 pub mod packet;
 pub mod power;
 pub mod process;
+pub mod resume;
 pub mod signal;
 pub mod uptime;
+pub mod watchdog;

@@ -101,6 +101,7 @@ pub struct Child {
     pub pid: Pid,
     pidfd: OwnedFd,
     failure: OwnedFd,
+    report: Option<[u8; 8]>,
 }
 
 /// What a child was about when it failed before its program ran.
@@ -150,7 +151,7 @@ impl Spawn<'_> {
                 let (step, errno) = prepared.become_program();
                 prepared.report(step, errno)
             }
-            Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd, failure }),
+            Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd, failure, report: None }),
         }
     }
 }
@@ -167,15 +168,31 @@ impl Child {
         }
     }
 
+    /// Can be read once its program was executed, or could not be.
+    #[must_use]
+    pub fn failure_pipe(&self) -> BorrowedFd<'_> {
+        self.failure.as_fd()
+    }
+
+    /// Whether its program was executed; none while that is not known.
+    pub fn was_executed(&mut self) -> Option<bool> {
+        let mut report = [0; 8];
+        match crate::event::read_now(&self.failure, &mut report) {
+            _ if self.report.is_some() => Some(false),
+            Ok(None) => None,
+            Ok(Some(len)) if len == report.len() => {
+                self.report = Some(report);
+                Some(false)
+            }
+            Ok(Some(_)) | Err(_) => Some(true),
+        }
+    }
+
     /// Why its program never ran, if so; to be asked once it has ended.
     #[must_use]
-    pub fn failure(&self) -> Option<io::Error> {
-        let mut report = [0; 8];
-        let len = crate::event::read_now(&self.failure, &mut report).ok().flatten()?;
-        let [a, b, c, d, e, f, g, h] = report;
-        if len < report.len() {
-            return None;
-        }
+    pub fn failure(&mut self) -> Option<io::Error> {
+        self.was_executed();
+        let [a, b, c, d, e, f, g, h] = self.report?;
         let step = usize::try_from(u32::from_ne_bytes([a, b, c, d])).unwrap_or(usize::MAX);
         let error = io::Error::from_raw_os_error(i32::from_ne_bytes([e, f, g, h]));
         let doing = STEPS.get(step).copied().unwrap_or("starting");
@@ -411,6 +428,7 @@ mod tests {
 
     use super::*;
     use crate::event::{Interest, Poll, pipe};
+    use crate::fence::{Filter, Refuse};
 
     fn texts(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
@@ -418,14 +436,23 @@ mod tests {
 
     /// Runs `words` to its end; reaps exactly it, since tests share a process with other children.
     fn run(words: &[&str], open_files: Option<u64>) -> (Child, i32, String) {
+        run_as(words, open_files, None, None)
+    }
+
+    fn run_as(
+        words: &[&str],
+        open_files: Option<u64>,
+        user: Option<u32>,
+        fence: Option<&Fence>,
+    ) -> (Child, i32, String) {
         let (read, write) = pipe().unwrap();
         let child = Spawn {
             command: &texts(words),
             environment: &texts(&["PATH=/usr/bin:/bin", "COLOUR=green"]),
             output: write.as_fd(),
             cgroup: None,
-            user: None,
-            fence: None,
+            user,
+            fence,
             extra: None,
             open_files,
             oom_score_adjust: 7,
@@ -444,7 +471,7 @@ mod tests {
 
     #[test]
     fn a_child_gets_its_environment_and_nothing_else() {
-        let (child, status, output) = run(
+        let (mut child, status, output) = run(
             &["/bin/sh", "-c", "echo $COLOUR $HOME; cat /proc/self/oom_score_adj; ulimit -n; exit 3"],
             Some(77),
         );
@@ -469,7 +496,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_said_so() {
-        let (child, status, _) = run(&["/nonexistent/program"], None);
+        let (mut child, status, _) = run(&["/nonexistent/program"], None);
         assert_eq!(status, 127);
         let failure = child.failure().unwrap();
         assert_eq!(failure.to_string(), "executing the program: No such file or directory (os error 2)");
@@ -479,5 +506,99 @@ mod tests {
     fn a_signal_to_an_ended_process_is_no_error_and_hits_nobody() {
         let (child, ..) = run(&["/bin/true"], None);
         child.signal(Signal::Kill).unwrap();
+    }
+
+    /// Fences are root's to build: PID 1 is. Elsewhere these tests have nothing to say.
+    fn is_root() -> bool {
+        let root = rustix::process::geteuid().is_root();
+        if !root {
+            eprintln!("not root: fences are not tried");
+        }
+        root
+    }
+
+    #[test]
+    fn a_fenced_child_keeps_what_it_was_left_and_nothing_else() {
+        if !is_root() {
+            return;
+        }
+        let net_bind_service = 1 << 10;
+        let fence = Fence { capabilities: net_bind_service, ..Fence::default() };
+        let status = ["/bin/grep", "-E", "^(Cap(Eff|Bnd|Amb)|NoNewPrivs)", "/proc/self/status"];
+        for (user, ambient) in [(None, "0000000000000000"), (Some(901), "0000000000000400")] {
+            let (_, code, output) = run_as(&status, None, user, Some(&fence));
+            let expected = format!(
+                "CapEff:\t0000000000000400\nCapBnd:\t0000000000000400\nCapAmb:\t{ambient}\nNoNewPrivs:\t1\n"
+            );
+            assert_eq!((code, output), (0, expected), "user {user:?}");
+        }
+    }
+
+    #[test]
+    fn a_fenced_child_sees_its_own_tmp_and_writes_only_where_it_may() {
+        if !is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+        let path = |path: &str| CString::new(path).unwrap();
+        let fence = Fence {
+            private_tmp: true,
+            writable: vec![path(dir.path().to_str().unwrap())],
+            hidden: vec![path("/root")],
+            ..Fence::default()
+        };
+        let script = format!(
+            "ls -A /tmp /root; echo x > /tmp/x && echo x > {}/x && echo x > /dev/null && echo written; touch /var/tmp/x",
+            dir.path().display()
+        );
+        let (mut child, _, output) = run_as(&["/bin/sh", "-c", &script], None, None, Some(&fence));
+        let failure = child.failure();
+        assert!(failure.is_none(), "{failure:?}");
+        assert_eq!(
+            output,
+            "/root:\n\n/tmp:\nwritten\ntouch: cannot touch '/var/tmp/x': Read-only file system\n"
+        );
+    }
+
+    #[test]
+    fn a_refused_system_call_is_not_permitted_and_the_others_work() {
+        if !is_root() {
+            return;
+        }
+        let filter = Filter::refusing(Refuse::MachineAndMounts).unwrap();
+        let sys_admin = 1 << 21;
+        let fence = Fence { capabilities: sys_admin, filter, ..Fence::default() };
+        let (_, code, output) = run_as(&["/bin/mount", "-t", "tmpfs", "x", "/mnt"], None, None, Some(&fence));
+        assert!(code != 0 && output.contains("permission denied"), "{code} {output}");
+        let (mut child, code, output) = run_as(&["/bin/echo", "fine"], None, Some(901), Some(&fence));
+        let failure = child.failure();
+        assert!(failure.is_none(), "{failure:?}");
+        assert_eq!((code, output.as_str()), (0, "fine\n"));
+    }
+
+    #[test]
+    fn a_child_gets_the_descriptor_that_it_was_promised() {
+        let (read, write) = pipe().unwrap();
+        let (output, output_write) = pipe().unwrap();
+        let child = Spawn {
+            command: &texts(&["/bin/sh", "-c", "echo >&9"]),
+            environment: &[],
+            output: output_write.as_fd(),
+            cgroup: None,
+            user: None,
+            fence: None,
+            extra: Some((write.as_fd(), 9)),
+            open_files: None,
+            oom_score_adjust: 7,
+        }
+        .start()
+        .unwrap();
+        drop((write, output_write));
+        rustix::process::waitpid(Some(child.pid.0), WaitOptions::empty()).unwrap();
+        let mut told = String::new();
+        File::from(read).read_to_string(&mut told).unwrap();
+        let mut said = String::new();
+        File::from(output).read_to_string(&mut said).unwrap();
+        assert_eq!((told.as_str(), said.as_str()), ("\n", ""));
     }
 }

@@ -34,6 +34,8 @@ wire! {
         pub starts: u32,
         /// Failures in a row.
         pub failures: u32,
+        /// How often a probe of it could not be made.
+        pub could_not_ask: u32,
         /// How it last ended, in words.
         pub last_end: Option<String>,
         /// What it last said of itself.

@@ -135,7 +135,7 @@ fn services(services: &[Service], out: &mut Text) {
         Some(seconds(stamps.ready_ms?.checked_sub(stamps.started_ms?)?, 1e3))
     };
     type Value<'a> = &'a dyn Fn(&Service) -> Option<f64>;
-    let rows: [(&str, Kind, &str, Value<'_>); 6] = [
+    let rows: [(&str, Kind, &str, Value<'_>); 7] = [
         ("slipway_service_wanted", Kind::Gauge, "Whether a service is wanted up.", &|s| Some(flag(s.wanted))),
         ("slipway_service_held", Kind::Gauge, "Whether an operator holds a service as it is.", &|s| {
             Some(flag(s.held))
@@ -149,6 +149,12 @@ fn services(services: &[Service], out: &mut Text) {
         ("slipway_service_failures", Kind::Gauge, "Failures of a service in a row.", &|s| {
             Some(f64::from(s.failures))
         }),
+        (
+            "slipway_service_failed_probes_total",
+            Kind::Counter,
+            "Probes of a service that could not be made.",
+            &|s| Some(f64::from(s.could_not_ask)),
+        ),
         (
             "slipway_service_start_duration_seconds",
             Kind::Gauge,

@@ -21,6 +21,7 @@ fn service(name: &str, state: State) -> Service {
         pid: None,
         starts: 3,
         failures: 0,
+        could_not_ask: 0,
         last_end: None,
         status: None,
         alarm: None,

@@ -307,6 +307,7 @@ fn kubelet() -> ServiceView {
         stamps: Stamps::default(),
         alarm: None,
         milestone: true,
+        could_not_ask: 0,
     }
 }
 

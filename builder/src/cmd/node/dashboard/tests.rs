@@ -60,6 +60,7 @@ fn state() -> State {
         pid: None,
         starts: 1,
         failures: 0,
+        could_not_ask: 0,
         last_end: None,
         status: None,
         alarm: None,

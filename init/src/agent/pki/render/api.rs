@@ -9,6 +9,7 @@ use machine_config::machine::Api;
 
 use super::{File, Rendered};
 use crate::agent::paths;
+use crate::control;
 
 pub(super) fn render(api: &Api, out: &mut Rendered) {
     let directory = Path::new(paths::API);
@@ -17,7 +18,7 @@ pub(super) fn render(api: &Api, out: &mut Rendered) {
     out.files.push(File {
         path: directory.join("tls.key"),
         mode: 0o400,
-        owner: Some(paths::API_USER),
+        owner: Some(control::API_USER),
         bytes: api.key.as_pem().as_bytes().to_vec(),
     });
 }

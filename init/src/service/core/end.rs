@@ -1,0 +1,343 @@
+//! From asked or dead to nothing left: the signal, the kill, the steps after, the group.
+//!
+//! "Stopped" means that the main process is reaped and the group is empty. Every wait has a
+//! deadline and every deadline another verdict; the last of them is Stuck. Which end counts
+//! as a failure, and what follows from it, is decided here; when to ask is `settle`'s.
+
+use machine_config::service::{Class, ExitRule, KillScope, Ready};
+
+use super::action::{Action, Demand, Slot, Step};
+use super::cause::{Cause, Failure, Reason};
+use super::escalation::{Judgement, Level};
+use super::event::{Deed, Ending, StepKind};
+use super::seat::Seat;
+use super::state::{AFTER_WITHIN, Cleanup, Doom, KILL_AGAIN, REMOVE_AGAIN, SWEEP_WITHIN, State, Then};
+use crate::monotonic::Monotonic;
+
+impl Seat<'_> {
+    /// Asks it to end.
+    pub fn stop(&mut self, why: Reason) {
+        self.member.leave = None;
+        self.quiet();
+        if let State::Preparing { .. } = self.member.state {
+            self.clean(Then::Rest, Cause::Stopped(why), None);
+        } else if self.member.run.main {
+            let until = self.now().after(self.unit.stop_timeout.duration());
+            self.enter(State::Stopping { why, until }, Cause::Stopped(why));
+            self.act(Action::SignalMain(self.unit.stop_signal));
+        } else {
+            // Its main process ended long ago; nobody else listens to signals.
+            self.kill(why, Cause::Stopped(why));
+        }
+    }
+
+    /// Kills it.
+    pub(super) fn kill(&mut self, why: Reason, cause: Cause) {
+        self.member.leave = None;
+        self.quiet();
+        self.enter(State::Killing { why, doom: Doom::from(self.now()) }, cause);
+        self.send_kill();
+        if self.unit.kill == KillScope::Process && !self.member.run.main {
+            self.ended_as_asked(why, None);
+        }
+    }
+
+    fn send_kill(&mut self) {
+        match self.unit.kill {
+            KillScope::Cgroup => self.act(Action::KillGroup),
+            KillScope::Process => {
+                if self.member.run.main {
+                    self.act(Action::KillMain);
+                }
+                if self.member.run.step {
+                    self.act(Action::KillStep);
+                }
+                if self.member.run.reload {
+                    self.act(Action::KillReload);
+                }
+            }
+        }
+    }
+
+    pub(super) fn lingers(&mut self, why: Reason, doom: Doom) {
+        match self.kill_again(doom) {
+            Some(doom) => self.member.state = State::Killing { why, doom },
+            None => self.stuck(Then::Rest),
+        }
+    }
+
+    /// Repeats the kill, if it is not given up.
+    fn kill_again(&mut self, doom: Doom) -> Option<Doom> {
+        if doom.give_up <= self.now() {
+            return None;
+        }
+        self.alarm(Cause::Lingering);
+        self.send_kill();
+        Some(Doom { again: self.now().after(KILL_AGAIN), ..doom })
+    }
+
+    /// Its main process is reaped.
+    pub(super) fn ended(&mut self, how: Ending) {
+        self.member.run.main = false;
+        match self.member.state.clone() {
+            State::Starting(_) | State::Ready | State::Degraded(_) | State::Reloading { .. } => {
+                let never_ran = matches!(how, Ending::NotStarted(_));
+                if self.unit.exit == ExitRule::Last && !never_ran {
+                    self.member.run.ended = Some(how);
+                    return self.act(Action::WatchGroup);
+                }
+                self.ended_by_itself(how);
+            }
+            State::Stopping { why, .. } => self.ended_as_asked(why, None),
+            State::Killing { why, doom } => self.ended_as_asked(why, Some(doom)),
+            _ => self.less_of_it(),
+        }
+    }
+
+    /// One of its processes is gone: perhaps it was the last.
+    pub(super) fn less_of_it(&mut self) {
+        match self.member.state {
+            State::Stuck { then } => self.clean(then, Cause::Gone, None),
+            _ => self.emptied(),
+        }
+    }
+
+    fn ended_by_itself(&mut self, how: Ending) {
+        let deliberate = self.member.leave.is_some_and(|why| !why.is_failure());
+        let starting = matches!(self.member.state, State::Starting(_));
+        if starting && self.unit.ready == Ready::Exit && how == Ending::Status(0) {
+            let after = self.member.ran_for(self.now());
+            self.clean(Then::Done, Cause::TaskEnded(after), None);
+        } else if deliberate || !self.member.desired {
+            self.clean(Then::Rest, Cause::Ended, None);
+        } else {
+            self.fail(Failure::Main(how), None);
+        }
+    }
+
+    fn ended_as_asked(&mut self, why: Reason, doom: Option<Doom>) {
+        if why.is_failure() {
+            self.fail(Failure::Stopped(why), doom);
+        } else {
+            self.clean(Then::Rest, Cause::Ended, doom);
+        }
+    }
+
+    /// Counts a failure and says what follows.
+    pub(super) fn fail(&mut self, failure: Failure, doom: Option<Doom>) {
+        let now = self.now();
+        let after = self.member.ran_for(now);
+        let ready_for = self.member.ready_for(now);
+        let (first, cap) = (self.unit.pause.duration(), self.unit.longest_pause.duration());
+        self.member.attempts = self.member.attempts.saturating_add(1);
+        let hopeless = self.is_hopeless(&failure);
+        let again = match (hopeless, self.unit.class) {
+            (false, _) => Some(self.member.backoff.next(first, cap, ready_for, &mut self.machine.jitter)),
+            (true, Class::Ordinary) => None,
+            // The machine works through it: trying seldom is better than not trying.
+            (true, Class::Critical | Class::Node) => Some(self.member.backoff.longest(cap)),
+        };
+        let then = again.map_or(Then::Fail, |pause| Then::Pause(now.after(pause)));
+        let cause = Cause::Failed { failure: failure.clone(), after, again };
+        self.act(Action::FreezeLog);
+        self.member.last_end = Some((failure, after));
+        self.clean(then, cause.clone(), doom);
+        if hopeless {
+            self.alarm(cause);
+        }
+        match self.member.failures.count(now) {
+            (Level::None, _) => {}
+            (Level::Alarm, times) => self.alarm(Cause::FailsOften(times)),
+            (Level::Degraded, times) => {
+                self.alarm(Cause::DegradesNode(times));
+                self.machine.steps.push(Step::Machine(Demand::Degraded { service: self.place }));
+            }
+        }
+    }
+
+    fn is_hopeless(&self, failure: &Failure) -> bool {
+        let said_so = match failure {
+            Failure::Main(Ending::Status(status)) => {
+                u8::try_from(*status).is_ok_and(|status| self.unit.permanent_exits.contains(&status))
+            }
+            _ => false,
+        };
+        said_so || self.unit.attempts.is_some_and(|attempts| self.member.attempts >= attempts)
+    }
+
+    /// Begins the cleanup; what was killed before keeps its deadline.
+    pub(super) fn clean(&mut self, then: Then, cause: Cause, doom: Option<Doom>) {
+        self.member.leave = None;
+        self.quiet();
+        let doom = doom.unwrap_or_else(|| Doom::from(self.now()));
+        self.enter(State::Cleaning { stage: Cleanup::Emptying { doom, empty: false }, then }, cause);
+        self.send_kill();
+        self.emptied();
+    }
+
+    pub(super) fn group_empty(&mut self) {
+        match &mut self.member.state {
+            State::Cleaning { stage: Cleanup::Emptying { empty, .. }, .. } => {
+                *empty = true;
+                self.emptied();
+            }
+            State::Cleaning { stage: Cleanup::Sweeping { until }, then } if !self.member.run.step => {
+                let (until, then) = (*until, *then);
+                self.remove_group(until, then);
+            }
+            State::Killing { why, doom } if !self.member.run.main => {
+                let (why, doom) = (*why, *doom);
+                self.ended_as_asked(why, Some(doom));
+            }
+            State::Stuck { .. } => self.less_of_it(),
+            _ => {
+                if let Some(how) = self.member.run.ended.take() {
+                    self.ended_by_itself(how);
+                }
+            }
+        }
+    }
+
+    /// Goes on once nothing of it lives any more.
+    pub(super) fn emptied(&mut self) {
+        let State::Cleaning { stage: Cleanup::Emptying { empty, .. }, then } = self.member.state else {
+            return;
+        };
+        let run = &self.member.run;
+        let alone = empty || self.unit.kill == KillScope::Process;
+        if !alone || run.main || run.step || run.reload {
+            return;
+        }
+        let (now, prepared) = (self.now(), run.prepared);
+        if prepared && !self.unit.after_stop.is_empty() {
+            self.run_after(0, now.after(AFTER_WITHIN), then);
+        } else {
+            self.remove_group(now.after(SWEEP_WITHIN), then);
+        }
+    }
+
+    fn run_after(&mut self, index: u16, until: Monotonic, then: Then) {
+        self.member.run.step = true;
+        self.member.state = State::Cleaning { stage: Cleanup::Step { index, until }, then };
+        self.act(Action::RunStep { kind: StepKind::After, index });
+    }
+
+    pub(super) fn cleanup_step_ended(&mut self, kind: StepKind, index: u16, how: Ending) {
+        let State::Cleaning { stage, then } = self.member.state else { return self.less_of_it() };
+        match stage {
+            Cleanup::Step { index: at, until } if kind == StepKind::After && at == index => {
+                if how != Ending::Status(0) {
+                    self.note(Cause::StepFailed(index, how));
+                }
+                let next = index.saturating_add(1);
+                if usize::from(next) < self.unit.after_stop.len() {
+                    self.run_after(next, until, then);
+                } else {
+                    self.sweep(then);
+                }
+            }
+            Cleanup::Sweeping { until } if self.unit.kill == KillScope::Process => {
+                self.remove_group(until, then)
+            }
+            // Once more, now that the step no longer counts: the answer to the first may have come too early.
+            Cleanup::Sweeping { .. } => self.act(Action::WatchGroup),
+            _ => self.emptied(),
+        }
+    }
+
+    /// Kills what the steps after its end left behind.
+    fn sweep(&mut self, then: Then) {
+        let until = self.now().after(SWEEP_WITHIN);
+        if self.unit.kill == KillScope::Process && !self.member.run.step {
+            return self.remove_group(until, then);
+        }
+        self.member.state = State::Cleaning { stage: Cleanup::Sweeping { until }, then };
+        self.send_kill();
+    }
+
+    fn remove_group(&mut self, until: Monotonic, then: Then) {
+        if self.unit.kill == KillScope::Process {
+            // Its children live on in there.
+            return self.finish(then);
+        }
+        let again = self.now().after(REMOVE_AGAIN);
+        self.member.state = State::Cleaning { stage: Cleanup::Removing { again, until }, then };
+        self.act(Action::RemoveGroup);
+    }
+
+    pub(super) fn group_removed(&mut self) {
+        if let State::Cleaning { stage: Cleanup::Removing { .. }, then } = self.member.state {
+            self.finish(then);
+        }
+    }
+
+    pub(super) fn cleans_slowly(&mut self, stage: Cleanup, then: Then) {
+        match stage {
+            Cleanup::Emptying { doom, empty } => match self.kill_again(doom) {
+                Some(doom) => {
+                    self.member.state = State::Cleaning { stage: Cleanup::Emptying { doom, empty }, then };
+                }
+                None => self.stuck(then),
+            },
+            Cleanup::Step { index, .. } => {
+                self.act(Action::KillStep);
+                self.note(Cause::StepFailed(index, Ending::NotStarted("its time is over".to_owned())));
+                self.sweep(then);
+            }
+            Cleanup::Sweeping { .. } => self.stuck(then),
+            Cleanup::Removing { until, .. } if until <= self.now() => {
+                self.alarm(Cause::CouldNot(Deed::Remove, "still busy, left behind".to_owned()));
+                self.finish(then);
+            }
+            Cleanup::Removing { until, .. } => self.remove_group(until, then),
+        }
+    }
+
+    fn stuck(&mut self, then: Then) {
+        self.enter(State::Stuck { then }, Cause::Unkillable);
+        self.alarm(Cause::Unkillable);
+    }
+
+    /// Nothing of it is left.
+    fn finish(&mut self, then: Then) {
+        let after = self.member.ran_for(self.now());
+        match then {
+            Then::Done => {
+                self.is_good();
+                self.enter(State::Done, Cause::TaskEnded(after));
+            }
+            _ if !self.member.desired => self.enter(State::Off, Cause::Ended),
+            Then::Rest => self.enter(State::Waiting, Cause::Ended),
+            Then::Fail => self.enter(State::Failed, Cause::Ended),
+            Then::Pause(until) => {
+                self.enter(State::Backoff { until }, Cause::Ended);
+                if until <= self.now() {
+                    self.enter(State::Waiting, Cause::PauseOver);
+                }
+            }
+        }
+    }
+
+    /// Whether it has failed for so long that the machine should do something about it.
+    pub(super) fn judge(&mut self) {
+        if !self.member.desired || self.member.hold.is_some() || self.machine.ending.is_some() {
+            return;
+        }
+        let (now, history) = (self.now(), self.machine.history);
+        match self.member.failures.judge(self.unit.class, history, now) {
+            None => {}
+            Some(Judgement::StayUp) => self.alarm(Cause::StaysDown),
+            Some(Judgement::Reboot(into)) => {
+                let slot = match into {
+                    Slot::Previous => "into the image before, since this one was never confirmed",
+                    Slot::Same => "once, in the hope that it helps",
+                };
+                let reason = format!("{} fails for too long: {slot}", self.unit.name.as_str());
+                self.machine.history.reboots = history.reboots.saturating_add(1);
+                self.alarm(Cause::RebootsFor(reason.clone()));
+                let demand = Demand::Reboot { into, service: self.place, reason };
+                self.machine.steps.push(Step::Machine(demand));
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! All services of a machine, and the core's face to the shell: events, orders, questions.
+//!
+//! The shell calls [`Services::handle`] with what happened and performs the steps it gets, in
+//! order; it calls again with [`Event::Time`] at [`Services::deadline`]. Everything else here
+//! only looks. How it is decided is in the other files.
+
+use machine_config::service::{Edge, Place, Table, Unit};
+
+use super::action::Step;
+use super::cause::{Cause, Reason};
+use super::escalation::History;
+use super::event::{Event, Instance};
+use super::graph::Graph;
+use super::health::SUSPENSION;
+use super::journal::{Journal, bounded};
+use super::machine::Machine;
+use super::member::Member;
+use super::seat::Seat;
+use super::state::State;
+use crate::control::message::{Ending, EventRecord, StateName};
+use crate::monotonic::Monotonic;
+
+/// The services of a machine.
+#[derive(Debug)]
+pub struct Services {
+    pub(super) units: Vec<Unit>,
+    pub(super) graph: Graph,
+    pub(super) members: Vec<Member>,
+    pub(super) machine: Machine,
+    /// Who runs and is to end, by place, as of the last round.
+    pub(super) leaving: Vec<Option<Reason>>,
+    /// What the next start costs, if it waits for its turn only.
+    pub(super) starved: Option<u64>,
+}
+
+impl Services {
+    /// The services of a table, none of them started: the first [`Event::Time`] begins. `seed` is for
+    /// spreading pauses, `history` is what survived the last reboot.
+    #[must_use]
+    pub fn new(table: Table, seed: u64, history: History, now: Monotonic) -> Self {
+        let members = table.units.iter().map(|unit| Member::new(unit.start, unit.edges.len())).collect();
+        let machine = Machine::new(table.units.len(), seed, history, now);
+        Self::of(table, members, machine)
+    }
+
+    pub(super) fn of(table: Table, members: Vec<Member>, machine: Machine) -> Self {
+        let graph = Graph::of(&table.units);
+        let mut services =
+            Self { units: table.units, graph, members, machine, leaving: Vec::new(), starved: None };
+        services.machine.unsettled = true;
+        services
+    }
+
+    /// Takes an event; what is to be done, in this order.
+    #[must_use]
+    pub fn handle(&mut self, event: Event, now: Monotonic) -> Vec<Step> {
+        self.machine.now = self.machine.now.max(now);
+        match event {
+            Event::Report { service, instance, report } => {
+                let met = self.hard_needs_met(service);
+                if let Some(mut seat) = self.seat(service).filter(|seat| seat.member.run.instance == instance)
+                {
+                    seat.hear(report, met);
+                }
+            }
+            Event::Answered { question, finding } => {
+                for place in self.places() {
+                    if let Some(mut seat) = self.seat(place) {
+                        seat.answered(question, finding);
+                    }
+                }
+            }
+            Event::ClockJumped => self.machine.suspended = self.machine.now.after(SUSPENSION),
+            Event::Pressure { high } => self.machine.pressure = high,
+            Event::ImageConfirmed => self.machine.history.confirmed = true,
+            Event::Time => self.time(),
+        }
+        self.settled()
+    }
+
+    fn time(&mut self) {
+        for place in self.places() {
+            if let Some(mut seat) = self.seat(place) {
+                seat.time();
+            }
+        }
+        self.machine.unsettled = true;
+    }
+
+    /// Begins the end: from now on nothing is started, and everything is stopped, dependents first.
+    /// The kind of the first call stays.
+    #[must_use]
+    pub fn shut_down(&mut self, ending: Ending, reason: &str, now: Monotonic) -> Vec<Step> {
+        self.machine.now = self.machine.now.max(now);
+        if self.machine.ending.is_none() {
+            self.machine.ending = Some(ending);
+            self.machine.record(None, None, Cause::Ending(ending, bounded(reason)));
+            self.machine.unsettled = true;
+        }
+        self.settled()
+    }
+
+    pub(super) fn settled(&mut self) -> Vec<Step> {
+        self.settle();
+        std::mem::take(&mut self.machine.steps)
+    }
+
+    /// When [`Event::Time`] is due; never before the moment last told.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Monotonic> {
+        self.next_deadline()
+    }
+
+    /// How the machine ends, if it does.
+    #[must_use]
+    pub fn ending(&self) -> Option<Ending> {
+        self.machine.ending
+    }
+
+    /// Whether nothing runs any more that could be stopped.
+    #[must_use]
+    pub fn all_stopped(&self) -> bool {
+        self.members.iter().all(|member| member.state.rests() || matches!(member.state, State::Stuck { .. }))
+    }
+
+    /// When everything that counts was ready.
+    #[must_use]
+    pub fn up_since(&self) -> Option<Monotonic> {
+        self.machine.up_since
+    }
+
+    /// What survives reboots, with what was asked for since.
+    #[must_use]
+    pub fn history(&self) -> History {
+        self.machine.history
+    }
+
+    /// The record.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.machine.journal
+    }
+
+    /// The record in words, from number `since` on, at most so many.
+    #[must_use]
+    pub fn events(&self, since: u64, most: usize) -> Vec<EventRecord> {
+        self.machine.journal.records(since, most, |place| self.name(place))
+    }
+
+    /// Adds something of the shell's to the record: a re-exec, a device that came late.
+    pub fn note(&mut self, service: Option<Place>, text: &str, now: Monotonic) {
+        self.machine.now = self.machine.now.max(now);
+        self.machine.record(service, None, Cause::Noted(bounded(text)));
+    }
+
+    /// The services' places, needs before dependents.
+    pub fn places(&self) -> impl DoubleEndedIterator<Item = Place> + use<> {
+        let count = u16::try_from(self.units.len()).unwrap_or(u16::MAX);
+        (0..count).map(Place)
+    }
+
+    /// Where the service of this name is.
+    #[must_use]
+    pub fn place(&self, name: &str) -> Option<Place> {
+        self.places().find(|place| self.name(*place) == name)
+    }
+
+    /// What a service is.
+    #[must_use]
+    pub fn unit(&self, place: Place) -> Option<&Unit> {
+        self.units.get(place.index())
+    }
+
+    /// A service's name.
+    #[must_use]
+    pub fn name(&self, place: Place) -> &str {
+        self.unit(place).map_or("?", |unit| unit.name.as_str())
+    }
+
+    /// A service's state.
+    #[must_use]
+    pub fn state(&self, place: Place) -> Option<StateName> {
+        self.member(place).map(|member| member.state.name())
+    }
+
+    /// A service's latest instance: what reports about it carry.
+    #[must_use]
+    pub fn instance(&self, place: Place) -> Option<Instance> {
+        self.member(place).map(|member| member.run.instance)
+    }
+
+    /// Whether a step or a reload command runs somewhere: then PID 1 does not replace itself.
+    #[must_use]
+    pub fn is_between_steps(&self) -> bool {
+        self.members.iter().all(|member| !member.run.step && !member.run.reload)
+    }
+
+    pub(super) fn member(&self, place: Place) -> Option<&Member> {
+        self.members.get(place.index())
+    }
+
+    pub(super) fn edges(&self, place: Place) -> &[Edge] {
+        self.unit(place).map_or(&[], |unit| unit.edges.as_slice())
+    }
+
+    pub(super) fn seat(&mut self, place: Place) -> Option<Seat<'_>> {
+        let unit = self.units.get(place.index())?;
+        let member = self.members.get_mut(place.index())?;
+        Some(Seat { place, unit, member, machine: &mut self.machine })
+    }
+}

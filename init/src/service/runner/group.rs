@@ -1,0 +1,134 @@
+//! A service's control group: made, watched, killed, removed.
+//!
+//! What its limits are in the kernel's files is `cgroup`'s. Whether it is empty is read from
+//! cgroup.events, whose change epoll reports.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use machine_config::service::{Place, Unit};
+use node_sys::event::{Interest, Poll};
+
+use crate::cgroup;
+use crate::supervisor::token::Token;
+
+/// A control group that exists.
+#[derive(Debug)]
+pub(super) struct Group {
+    path: PathBuf,
+    directory: File,
+    events: File,
+    /// Its count of kills for memory; a kernel may have no memory controller.
+    memory: Option<File>,
+    oom_kills: u64,
+    /// Since Linux 6.12 a process that is cloned into a group where cgroup.kill was ever written is
+    /// killed at birth: the kernel compares the group's count of kills with that of the parent's.
+    killed: bool,
+}
+
+impl Group {
+    /// Makes the group of `unit`, or takes over what is there of it.
+    ///
+    /// # Errors
+    /// What to tell people: the group cannot be made, or a limit that was asked for cannot be set.
+    pub(super) fn make(unit: &Unit, service: Place, poll: &Poll) -> Result<Self, String> {
+        let path = Path::new(cgroup::SERVICES).join(unit.name.as_str());
+        let make = || -> io::Result<Group> {
+            fs::create_dir_all(&path)?;
+            for (file, value) in cgroup::settings(&unit.limits, unit.oom_policy) {
+                match fs::write(path.join(file), value) {
+                    // Every service says so by default; the kernel may have no memory controller.
+                    Err(error) if file != "memory.oom.group" => return Err(error),
+                    _ => {}
+                }
+            }
+            let events = File::open(path.join("cgroup.events"))?;
+            poll.add(&events, Token::Group(service).to_raw(), Interest::Change)?;
+            let memory = File::open(path.join("memory.events")).ok();
+            if let Some(memory) = &memory {
+                poll.add(memory, Token::Group(service).to_raw(), Interest::Change)?;
+            }
+            let directory = File::open(&path)?;
+            let mut group =
+                Group { path: path.clone(), directory, events, memory, oom_kills: 0, killed: false };
+            group.oom_kills = group.read_oom_kills();
+            Ok(group)
+        };
+        make().map_err(|error| format!("making the control group {}: {error}", path.display()))
+    }
+
+    /// Where a process is born into it.
+    pub(super) fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Whether nothing can be started in it any more.
+    pub(super) fn is_spent(&self) -> bool {
+        self.killed
+    }
+
+    /// Kills everybody in it.
+    pub(super) fn kill(&mut self) -> io::Result<()> {
+        self.killed = true;
+        File::options().write(true).open(self.path.join("cgroup.kill"))?.write_all(b"1")
+    }
+
+    /// Whether nobody is in it. When that cannot be told it counts as busy: a second copy of a
+    /// service would be worse than none.
+    pub(super) fn is_empty(&mut self) -> bool {
+        reread(&mut self.events).is_ok_and(|text| cgroup::is_empty(&text))
+    }
+
+    /// Whether the kernel has killed one of it for memory since this was last asked.
+    pub(super) fn was_out_of_memory(&mut self) -> bool {
+        let kills = self.read_oom_kills();
+        kills > std::mem::replace(&mut self.oom_kills, kills)
+    }
+
+    fn read_oom_kills(&mut self) -> u64 {
+        let text = self.memory.as_mut().and_then(|memory| reread(memory).ok());
+        cgroup::oom_kills(&text.unwrap_or_default())
+    }
+
+    /// Removes it, if nobody is in it.
+    pub(super) fn remove(&self, poll: &Poll) -> io::Result<()> {
+        remove_tree(&self.path)?;
+        // Its descriptors are closed next, which is all that the kernel needs to forget them.
+        for watched in [Some(&self.events), self.memory.as_ref()].into_iter().flatten() {
+            let _ = poll.remove(watched);
+        }
+        Ok(())
+    }
+}
+
+/// Reading also tells the kernel that the present content is known.
+fn reread(file: &mut File) -> io::Result<String> {
+    let mut text = String::new();
+    file.rewind()?;
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// A service may have made groups of its own below: they go first.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)?.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path())?;
+        }
+    }
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io::Error::new(
+            error.kind(),
+            format!("removing the control group {}: {error}", path.display()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The service in whose group process `pid` is, as the kernel says now.
+pub(super) fn service_of(pid: i32) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    cgroup::service(&text).map(str::to_owned)
+}

@@ -1,0 +1,152 @@
+//! Performs what `core` wants: processes, control groups, pipes; reports how it went.
+//!
+//! Each service has a seat for as long as PID 1 lives, with the pipe that it prints into. No
+//! decision about a service is taken here. Signals go to pidfds and whole groups only, never to
+//! a number. `seat` is one service, `group` its control group, `overlay` what the config adds.
+
+mod group;
+mod overlay;
+mod seat;
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use machine_config::service::{Place, Table};
+use node_sys::event::Poll;
+use node_sys::process::{Exit, Pid};
+
+use self::seat::Seat;
+use super::core::{Action, Deed, Digest, Event, Instance, Report};
+use crate::control::message::LogPipe;
+
+/// All services' processes.
+#[derive(Debug)]
+pub struct Runner {
+    seats: Vec<Seat>,
+    notify: String,
+}
+
+impl Runner {
+    /// A seat for each service of `table`. Nothing is started.
+    ///
+    /// # Errors
+    /// Those of pipe2(2), and of a table that no builder made.
+    pub fn new(table: Table, notify_socket: &Path) -> io::Result<Self> {
+        let seats = table.units.into_iter().map(Seat::new).collect::<io::Result<_>>()?;
+        Ok(Self { seats, notify: format!("NOTIFY_SOCKET={}", notify_socket.display()) })
+    }
+
+    /// Does one thing for one service; what that made happen at once, if anything.
+    /// Questions are not for the runner but for whoever talks to probed.
+    pub fn perform(
+        &mut self,
+        service: Place,
+        instance: Instance,
+        action: &Action,
+        poll: &Poll,
+    ) -> Option<Event> {
+        let seat = self.seats.get_mut(service.index())?;
+        let report = match action {
+            Action::Prepare => Some(match seat.prepare(service, poll) {
+                Ok(()) => Report::Prepared,
+                Err(why) => Report::CouldNot(Deed::Prepare, why),
+            }),
+            Action::RunStep { kind, index } => seat.run_step(service, instance, *kind, *index, poll),
+            Action::KillStep => could_not(Deed::Kill, seat.kill_step()),
+            Action::StartMain => seat.start_main(service, instance, &self.notify, poll),
+            Action::SignalMain(signal) => could_not(Deed::Signal, seat.signal_main(*signal)),
+            Action::KillMain => could_not(Deed::Kill, seat.kill_main()),
+            Action::KillGroup => match seat.kill_group() {
+                Ok(()) => seat.watch_group(instance),
+                Err(error) => could_not(Deed::Kill, Err(error)),
+            },
+            Action::WatchGroup => seat.watch_group(instance),
+            Action::RemoveGroup => Some(match seat.remove_group(poll) {
+                Ok(()) => Report::GroupRemoved,
+                Err(error) => Report::CouldNot(Deed::Remove, error.to_string()),
+            }),
+            Action::RunReload => seat.run_reload(instance),
+            Action::KillReload => could_not(Deed::Kill, seat.kill_reload()),
+            Action::Ask { .. } | Action::Forget(_) | Action::FreezeLog => None,
+        };
+        report.map(|report| Event::Report { service, instance, report })
+    }
+
+    /// Whose process ended, and what that means; none for a stranger's.
+    pub fn reaped(&mut self, pid: Pid, exit: Exit, poll: &Poll) -> Vec<Event> {
+        let told = |(seat, place): (&mut Seat, u16)| {
+            let reports = seat.reaped(pid, exit, poll);
+            let event = |(instance, report)| Event::Report { service: Place(place), instance, report };
+            (!reports.is_empty()).then(|| reports.into_iter().map(event).collect())
+        };
+        self.seats.iter_mut().zip(0..).find_map(told).unwrap_or_default()
+    }
+
+    /// The pipe on which a new process would say why it never ran has something, or was closed by its exec.
+    pub fn execution_changed(&mut self, service: Place, poll: &Poll) -> Option<Event> {
+        let (instance, report) = self.seats.get_mut(service.index())?.executed(poll)?;
+        Some(Event::Report { service, instance, report })
+    }
+
+    /// A service wrote to its descriptor for readiness, or closed it.
+    pub fn readiness_written(&mut self, service: Place, poll: &Poll) -> Option<Event> {
+        let (instance, report) = self.seats.get_mut(service.index())?.wrote_ready(poll)?;
+        Some(Event::Report { service, instance, report })
+    }
+
+    /// Looks at a service's control group, whose events changed.
+    pub fn group_changed(&mut self, service: Place) -> Vec<Event> {
+        let Some(seat) = self.seats.get_mut(service.index()) else { return Vec::new() };
+        let reports = seat.group_changed();
+        let event = |(instance, report)| Event::Report { service, instance, report };
+        reports.into_iter().map(event).collect()
+    }
+
+    /// Which running instance process `pid` may speak for: one of its own group.
+    #[must_use]
+    pub fn speaker(&self, pid: i32) -> Option<(Place, Instance)> {
+        let of_main = self.seats.iter().zip(0..).find_map(|(seat, place)| {
+            Some((Place(place), seat.running().filter(|(_, main)| *main == pid)?.0))
+        });
+        of_main.or_else(|| {
+            let name = group::service_of(pid)?;
+            let place = self.seats.iter().position(|seat| seat.name() == name)?;
+            let (instance, _) = self.seats.get(place)?.running()?;
+            Some((Place(u16::try_from(place).ok()?), instance))
+        })
+    }
+
+    /// What a service would be called with if it were started now.
+    #[must_use]
+    pub fn overlay(&self, service: Place) -> Option<Digest> {
+        self.seats.get(service.index())?.overlay()
+    }
+
+    /// The reading end of a service's pipe.
+    #[must_use]
+    pub fn pipe(&self, service: Place) -> Option<BorrowedFd<'_>> {
+        self.seats.get(service.index()).map(|seat| seat.pipe().1)
+    }
+
+    /// A service's main process.
+    #[must_use]
+    pub fn main(&self, service: Place) -> Option<i32> {
+        self.seats.get(service.index())?.running().map(|(_, pid)| pid)
+    }
+
+    /// The reading ends of all services' pipes, with what logd must know of each.
+    pub fn pipes(&self) -> impl Iterator<Item = (LogPipe, BorrowedFd<'_>)> {
+        self.seats.iter().map(Seat::pipe)
+    }
+
+    /// Whether this is one of our own agents, whose words are about the machine.
+    #[must_use]
+    pub fn is_agent(&self, service: Place) -> bool {
+        self.seats.get(service.index()).is_some_and(Seat::is_agent)
+    }
+}
+
+fn could_not(deed: Deed, done: io::Result<()>) -> Option<Report> {
+    done.err().map(|error| Report::CouldNot(deed, error.to_string()))
+}

@@ -1,0 +1,64 @@
+//! What the machine config adds to a service: read at each start from where agents leave it.
+//!
+//! On tmpfs and bounded, so reading it does not wait for a disk. Its digest says whether a
+//! later one is another.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use machine_config::service::{OVERLAY_MAX, Overlay};
+
+use crate::service::core::Digest;
+
+/// Reads the overlay at `path`.
+///
+/// # Errors
+/// What to tell people.
+pub(super) fn read(path: &Path) -> Result<(Overlay, Digest), String> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(OVERLAY_MAX).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let told = |error: String| format!("reading {}: {error}", path.display());
+    let bytes = read().map_err(|error| told(error.to_string()))?;
+    let overlay = Overlay::decode(&bytes).map_err(|error| told(error.to_string()))?;
+    Ok((overlay, digest(&bytes)))
+}
+
+/// FNV-1a: tells two overlays of one agent apart, and nobody has a reason to make them collide.
+fn digest(bytes: &[u8]) -> Digest {
+    Digest(
+        bytes
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overlay_is_read_as_it_was_written_and_another_has_another_digest() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("etcd");
+        let mut digests = Vec::new();
+        for argument in ["with\nline", "other"] {
+            let written =
+                Overlay { arguments: vec!["--name".to_owned(), argument.to_owned()], environment: vec![] };
+            std::fs::write(&path, written.encode().unwrap()).unwrap();
+            let (overlay, digest) = read(&path).unwrap();
+            assert_eq!(overlay, written);
+            digests.push(digest);
+        }
+        assert_ne!(digests[0], digests[1]);
+    }
+
+    #[test]
+    fn an_absent_overlay_is_a_reason_not_to_start() {
+        let error = read(Path::new("/nonexistent/etcd")).unwrap_err();
+        assert!(error.starts_with("reading /nonexistent/etcd: No such file"), "{error}");
+    }
+}

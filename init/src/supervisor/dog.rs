@@ -1,0 +1,72 @@
+//! The hardware watchdog, if the machine has one: it resets a machine whose PID 1 hangs.
+//!
+//! Petted first thing in a turn, at most once a second; at the machine's end it gets the time
+//! that the end may take and then some. A machine without one is told of once and works on.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use node_sys::watchdog::Watchdog;
+
+use crate::monotonic::Monotonic;
+
+const DEVICE: &str = "/dev/watchdog";
+/// How long a hang may last.
+const BITES_AFTER: Duration = Duration::from_secs(60);
+/// How often it is petted when nothing else is going on.
+const PET_EVERY: Duration = Duration::from_secs(20);
+/// How often it is petted at most.
+const PET_NOT_BEFORE: Duration = Duration::from_secs(1);
+
+/// The machine's watchdog.
+#[derive(Debug)]
+pub(super) struct Dog {
+    device: Option<Watchdog>,
+    petted: Monotonic,
+}
+
+impl Dog {
+    /// Arms it; what it is like, for the record.
+    pub(super) fn arm(now: Monotonic) -> (Self, String) {
+        let armed = Watchdog::arm(Path::new(DEVICE)).and_then(|device| {
+            let after = device.set_timeout(BITES_AFTER)?;
+            Ok((device, after))
+        });
+        let (device, told) = match armed {
+            Ok((device, after)) => {
+                (Some(device), format!("a watchdog resets the machine after {after:?} of hanging"))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (None, "the machine has no watchdog".to_owned())
+            }
+            Err(error) => (None, format!("arming {DEVICE}: {error}")),
+        };
+        (Self { device, petted: now }, told)
+    }
+
+    /// PID 1 is alive.
+    pub(super) fn pet(&mut self, now: Monotonic) {
+        if let Some(device) = &mut self.device
+            && now.since(self.petted) >= PET_NOT_BEFORE
+        {
+            self.petted = now;
+            // It would say so once more in a second, and there is nobody else to tell it.
+            let _ = device.pet();
+        }
+    }
+
+    /// When it is to be petted next, if there is one.
+    pub(super) fn due(&self) -> Option<Monotonic> {
+        self.device.is_some().then(|| self.petted.after(PET_EVERY))
+    }
+
+    /// The machine ends: from now on it has so long.
+    pub(super) fn give(&mut self, time: Duration) {
+        if let Some(device) = &mut self.device {
+            // Hardware with a shorter reach keeps what it has: then the end must be as short.
+            let _ = device.set_timeout(time);
+            let _ = device.pet();
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! PID 1 about itself: how busy it is, and what it has done.
+//!
+//! Counters only, for the metrics; nothing is decided by them.
+
+use std::time::{Duration, Instant};
+
+use crate::control::message::Own;
+use crate::monotonic::Monotonic;
+
+/// The counters.
+#[derive(Debug)]
+pub(super) struct Counters {
+    began: Monotonic,
+    turns: u64,
+    longest: Duration,
+    busy: Duration,
+    reaped: u64,
+}
+
+impl Counters {
+    /// From now on.
+    pub(super) fn new(now: Monotonic) -> Self {
+        Self { began: now, turns: 0, longest: Duration::ZERO, busy: Duration::ZERO, reaped: 0 }
+    }
+
+    /// A turn that began then is over.
+    pub(super) fn turned(&mut self, began: Instant) {
+        let took = began.elapsed();
+        self.turns = self.turns.saturating_add(1);
+        self.longest = self.longest.max(took);
+        self.busy = self.busy.saturating_add(took);
+    }
+
+    /// A process was reaped.
+    pub(super) fn reaped(&mut self) {
+        self.reaped = self.reaped.saturating_add(1);
+    }
+
+    /// As others are told; what is not counted here is left as nothing.
+    pub(super) fn tell(&self) -> Own {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Own {
+            began: self.began.millis(),
+            turns: self.turns,
+            longest_turn_us: micros(self.longest),
+            busy_us: micros(self.busy),
+            reaped: self.reaped,
+            ..Own::default()
+        }
+    }
+}

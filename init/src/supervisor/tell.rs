@@ -1,0 +1,104 @@
+//! What PID 1 tells whoever stands at the machine: the journal in the console's words.
+//!
+//! Which records are shown, and how, is the journal's; here they get their time and subject,
+//! and a failure the lines that the service printed last.
+
+use std::fs;
+
+use machine_config::service::Place;
+
+use super::Supervisor;
+use crate::console::Subject;
+use crate::control::message::StateName;
+use crate::monotonic::Monotonic;
+use crate::service::core::{Cause, Record};
+
+/// A service's last lines that go to the console when it ends.
+const LINES_OF_A_FAILURE: usize = 10;
+
+impl Supervisor {
+    /// Tells what has happened since this was last called.
+    pub(super) fn tell(&mut self) {
+        let news: Vec<Record> =
+            self.services.journal().since(self.told).map(|(_, record)| record.clone()).collect();
+        self.told = self.services.journal().next();
+        for record in news {
+            let Some(place) = record.service else { continue };
+            if matches!(record.cause, Cause::Failed { .. }) {
+                self.show_last_lines(place);
+            }
+            if matches!(record.change, Some((_, StateName::Ready | StateName::Done))) {
+                self.problems.remove(&place);
+            }
+            if let Some(text) = record.console_line(|place| self.services.name(place)) {
+                self.console.say(record.at, Subject::Service(self.services.name(place)), &text);
+            }
+        }
+    }
+
+    /// Until the machine was up, everything was shown as it came.
+    fn show_last_lines(&mut self, place: Place) {
+        let Some(up) = self.services.up_since() else { return };
+        let started = self.services.view(place).and_then(|view| view.stamps.started);
+        let since = started.map_or(up, |started| Monotonic::from_millis(started).max(up));
+        for line in self.outputs.last(place, since, LINES_OF_A_FAILURE) {
+            self.console.write_line(&format!("{}| {line}", self.services.name(place)));
+        }
+    }
+
+    pub(super) fn problem(&mut self, service: Place, text: String, now: Monotonic) {
+        if self.problems.get(&service) != Some(&text) {
+            self.console.say(now, Subject::Machine, &format!("problem: {text}"));
+            self.problems.insert(service, text);
+        }
+    }
+
+    pub(super) fn status(&mut self, service: Place, text: String, now: Monotonic) {
+        self.problems.remove(&service);
+        if self.statuses.get(&service) != Some(&text) {
+            if self.runner.is_agent(service) {
+                self.console.say(now, Subject::Machine, &text);
+            } else {
+                self.console.say(now, Subject::Service(self.services.name(service)), &text);
+            }
+            self.statuses.insert(service, text);
+        }
+    }
+
+    /// What a person needs who comes to a machine that is up.
+    pub(super) fn tell_that_up(&mut self, now: Monotonic) {
+        self.tell();
+        self.console.say(now, Subject::Machine, "up");
+        if let Some(image) = &self.image {
+            let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let text = format!("{}, role {}, version {}", name.trim(), image.role, image.version);
+            self.console.say(now, Subject::Machine, &text);
+        }
+        for status in self.statuses.values() {
+            self.console.say(now, Subject::Machine, status);
+        }
+        let state = |place| format!("{} {}", self.services.name(place), word(self.services.state(place)));
+        let services: Vec<String> = self.services.places().map(state).collect();
+        self.console.say(now, Subject::Machine, &format!("services: {}", services.join(", ")));
+        for problem in self.problems.values() {
+            self.console.say(now, Subject::Machine, &format!("problem: {problem}"));
+        }
+    }
+}
+
+fn word(state: Option<StateName>) -> &'static str {
+    match state {
+        None => "unknown",
+        Some(StateName::Off) => "off",
+        Some(StateName::Waiting) => "waiting",
+        Some(StateName::Blocked) => "blocked",
+        Some(StateName::Preparing | StateName::Starting) => "starting",
+        Some(StateName::Ready) => "ready",
+        Some(StateName::Degraded) => "degraded",
+        Some(StateName::Reloading) => "reloading",
+        Some(StateName::Backoff | StateName::Failed) => "failed",
+        Some(StateName::Stopping | StateName::Killing | StateName::Cleaning) => "stopping",
+        Some(StateName::Stuck) => "stuck",
+        Some(StateName::Done) => "done",
+    }
+}

@@ -1,0 +1,50 @@
+//! The hardware watchdog: a device that resets the machine unless it is written to in time.
+//!
+//! Opened once and never closed: closing without the magic letter leaves it armed, which is
+//! what is wanted when PID 1 dies. How often and with what timeout is `init`'s business.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// From linux/watchdog.h: _IOWR('W', 6, int).
+const SET_TIMEOUT: libc::c_ulong = 0xc004_5706;
+
+/// An armed watchdog.
+#[derive(Debug)]
+pub struct Watchdog(File);
+
+impl Watchdog {
+    /// Opens the device, which arms it.
+    ///
+    /// # Errors
+    /// Those of open(2): most virtual machines have none.
+    pub fn arm(path: &Path) -> io::Result<Self> {
+        Ok(Self(File::options().write(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?))
+    }
+
+    /// Has it wait so long from now on; what the hardware made of that.
+    ///
+    /// # Errors
+    /// Those of ioctl(2): some hardware has one fixed timeout.
+    pub fn set_timeout(&self, timeout: Duration) -> io::Result<Duration> {
+        let mut seconds = libc::c_int::try_from(timeout.as_secs()).map_err(io::Error::other)?;
+        // SAFETY: the kernel reads and writes one int.
+        if unsafe { libc::ioctl(self.0.as_raw_fd(), SET_TIMEOUT, &raw mut seconds) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    }
+
+    /// Begins its wait anew.
+    ///
+    /// # Errors
+    /// Those of write(2).
+    pub fn pet(&mut self) -> io::Result<()> {
+        self.0.write_all(b".")
+    }
+}
