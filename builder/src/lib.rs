@@ -16,6 +16,7 @@ pub mod gomod;
 pub mod inspect;
 pub mod lock;
 pub mod mirror;
+pub mod node;
 pub mod profile;
 pub mod progress;
 pub mod recipe;

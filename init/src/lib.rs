@@ -1,11 +1,12 @@
 //! PID 1, the initramfs stage and the machine's agents.
 //!
 //! `stage1` finds and verifies the slot, `boot` prepares the kernel's interfaces,
-//! `supervisor` keeps the services of the image running and `shutdown` ends them. `agent`
-//! and `probe` are processes of their own, started by the supervisor like any service:
+//! `supervisor` keeps the services of the image running and `shutdown` ends them. `agent`,
+//! `apid` and `probe` are processes of their own, started by the supervisor like any service:
 //! nothing that parses bytes from the network runs as PID 1.
 
 pub mod agent;
+pub mod apid;
 pub mod boot;
 pub mod cgroup;
 pub mod console;
@@ -32,6 +33,7 @@ use std::process::ExitCode;
 pub fn main(arguments: &[String]) -> ExitCode {
     match arguments.split_first() {
         Some((word, rest)) if word == "agent" => agent::main(rest),
+        Some((word, [])) if word == "apid" => apid::main(),
         Some((word, rest)) if word == "probe" => probe_main(rest),
         Some((word, [])) if word == "probed" => agent::process(probed::run),
         Some((word, [])) if word == "unmount" => {
@@ -41,7 +43,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         // The kernel may hand over words of its command line; as PID 1 none of them matters.
         _ if std::process::id() == 1 => first_process(),
         _ => {
-            complain("usage: init agent NAME | init probe KIND TARGET…");
+            complain("usage: init agent NAME | init apid | init probe KIND TARGET…");
             ExitCode::from(2)
         }
     }

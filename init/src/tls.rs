@@ -1,7 +1,7 @@
 //! TLS as our own clients speak it: rustls over ring, one authority, PEM files.
 //!
-//! The probes and the cluster agent share this. Certificates are made in `trust::pki`;
-//! servers are others' programs, so there is no server side here.
+//! The probes and the cluster agent are clients of others' programs; the only server of ours is
+//! the node API. Certificates are made in `trust::pki`.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,9 @@ use std::sync::Arc;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// Why there is no TLS session.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +42,7 @@ pub enum TlsError {
     Session(rustls::Error),
 }
 
-/// A client certificate with its key.
+/// A certificate with its key.
 pub struct Identity {
     certificates: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -85,6 +87,32 @@ pub fn client_config(authority: &Path, identity: Option<Identity>) -> Result<Cli
             builder.with_client_auth_cert(identity.certificates, identity.key).map_err(TlsError::Session)
         }
     }
+}
+
+/// A server that shows `identity`, to clients whom the authority in `authority` has signed: TLS 1.3 and nothing older.
+///
+/// # Errors
+/// [`TlsError`].
+pub fn server_config(authority: &Path, identity: Identity) -> Result<ServerConfig, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(authority)? {
+        roots.add(certificate).map_err(TlsError::Session)?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .map_err(|error| TlsError::Session(rustls::Error::General(error.to_string())))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(TlsError::Session)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(identity.certificates, identity.key)
+        .map_err(TlsError::Session)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // No resumption: each connection shows a certificate that is valid now, and nothing is kept for those that left.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

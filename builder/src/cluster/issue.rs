@@ -1,8 +1,8 @@
 //! One machine config per machine, holding only what its role needs.
 //!
 //! Pure: plan + secrets + serial + time -> configs. Least privilege is decided here and
-//! nowhere else: an lb gets no secret, a worker no private CA key, a control plane not
-//! etcd's CA key, an etcd member no Kubernetes key at all.
+//! nowhere else: a worker gets no private CA key, a control plane not etcd's CA key, an etcd
+//! member no Kubernetes key, an lb nothing but its own node-API leaf, which every machine has.
 
 use std::net::Ipv4Addr;
 
@@ -14,25 +14,39 @@ use machine_config::machine::{
     MachineConfig, Network, RoleConfig, SCHEMA, WorkerConfig,
 };
 
+use super::node_api::{NodeApi, NodeApiError};
 use super::plan::{Plan, PlannedAddressing, PlannedMachine};
 use super::secrets::Secrets;
+
+/// Why there are no configs.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// A lifetime of the plan leads beyond the end of the calendar.
+    #[error("dating the configs: {0}")]
+    Dates(#[source] jiff::Error),
+    /// A machine's node-API certificate could not be made.
+    #[error(transparent)]
+    NodeApi(#[from] NodeApiError),
+}
 
 /// Makes every machine's config, in the plan's order.
 ///
 /// # Errors
-/// When a lifetime of the plan leads beyond the end of the calendar.
+/// [`IssueError`].
 pub fn configs(
     plan: &Plan,
     secrets: &Secrets,
     serial: u64,
     now: Timestamp,
-) -> Result<Vec<MachineConfig>, jiff::Error> {
+) -> Result<Vec<MachineConfig>, IssueError> {
     let lifetimes = plan.lifetimes;
-    let expires = now.checked_add(SignedDuration::from_hours(i64::from(lifetimes.config_days) * 24))?;
+    let after = |hours: i64| now.checked_add(SignedDuration::from_hours(hours)).map_err(IssueError::Dates);
+    let expires = after(i64::from(lifetimes.config_days) * 24)?;
+    let authority = NodeApi::of(secrets)?;
     let token = BootstrapToken {
         id: secrets.bootstrap_token_id.clone(),
         secret: secrets.bootstrap_token_secret.clone(),
-        expires: now.checked_add(SignedDuration::from_hours(i64::from(lifetimes.bootstrap_token_hours)))?,
+        expires: after(i64::from(lifetimes.bootstrap_token_hours))?,
     };
     let cluster = Cluster {
         endpoint: plan.endpoint.clone(),
@@ -49,28 +63,31 @@ pub fn configs(
             })
             .collect(),
     };
-    let config = |machine: &PlannedMachine| MachineConfig {
-        schema: SCHEMA,
-        header: Header {
-            cluster: plan.name.clone(),
-            machine: machine.name.clone(),
-            mac: machine.mac.clone(),
-            serial,
-            issued: now,
-            expires,
-        },
-        network: Network {
-            mac: None,
-            addressing: addressing(plan, machine),
-            address: machine.address,
-            resolvers: plan.network.resolvers.clone(),
-            time_servers: plan.network.time_servers.clone(),
-        },
-        cluster: cluster.clone(),
-        role: role_config(machine.role, plan, secrets, &token),
-        drills: machine.drills.clone(),
+    let config = |machine: &PlannedMachine| -> Result<MachineConfig, IssueError> {
+        Ok(MachineConfig {
+            schema: SCHEMA,
+            header: Header {
+                cluster: plan.name.clone(),
+                machine: machine.name.clone(),
+                mac: machine.mac.clone(),
+                serial,
+                issued: now,
+                expires,
+            },
+            network: Network {
+                mac: None,
+                addressing: addressing(plan, machine),
+                address: machine.address,
+                resolvers: plan.network.resolvers.clone(),
+                time_servers: plan.network.time_servers.clone(),
+            },
+            cluster: cluster.clone(),
+            api: authority.machine(machine, lifetimes.config_days, now)?,
+            role: role_config(machine.role, plan, secrets, &token),
+            drills: machine.drills.clone(),
+        })
     };
-    Ok(plan.machines.iter().map(config).collect())
+    plan.machines.iter().map(config).collect()
 }
 
 fn addressing(plan: &Plan, machine: &PlannedMachine) -> Addressing {

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -17,6 +17,18 @@ pub enum Readers {
     Owner,
     /// 0644.
     Everybody,
+}
+
+/// Makes a directory that only its owner may enter, and its parents.
+///
+/// # Errors
+/// It can't be made, or not be closed to others.
+pub fn make_directory(path: &Path) -> Result<()> {
+    let attempt = || {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+    };
+    attempt().with_context(|| format!("making {}", path.display()))
 }
 
 /// Writes `bytes` to `path`, replacing what is there.

@@ -39,6 +39,8 @@ pub struct Secrets {
     pub etcd_ca: pem::Authority,
     /// Issues etcd's client certificates.
     pub etcd_client_ca: pem::Authority,
+    /// Issues the certificates of the node API, machines' and operators'; no machine holds its key.
+    pub node_api_ca: pem::Authority,
 }
 
 /// Why secrets could not be made.
@@ -81,6 +83,7 @@ impl Secrets {
             front_proxy_ca: authority("front-proxy")?,
             etcd_ca: authority("etcd")?,
             etcd_client_ca: authority("etcd-client")?,
+            node_api_ca: authority("node-api")?,
         })
     }
 }

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 use machine_config::admission::{Binding, Situation};
-use machine_config::{ClusterName, MachineConfig, MachineName, Role, admit};
+use machine_config::{ClusterName, MachineConfig, MachineName, Role, admit, redact};
 use trust::envelope::{self, PublicKey, Verified};
 
 use crate::cluster::keys;
 use crate::cluster::private_file::{self, Readers};
-use crate::cmd::Context;
+use crate::cmd::{Context, node};
 
 /// Longest envelope that a machine reads.
 const LONGEST_ENVELOPE_BYTES: u64 = 256 * 1024;
@@ -34,6 +34,8 @@ enum Verb {
     Verify(Verify),
     /// Show a signed config, secrets left out
     Show(Show),
+    /// Show the config that machines run with, secrets left out
+    Running(node::RunningArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -113,6 +115,7 @@ pub fn run(args: Args, context: &Context) -> Result<()> {
         Verb::Sign(args) => sign(&args),
         Verb::Verify(args) => verify(&args, context),
         Verb::Show(args) => show(&args, context),
+        Verb::Running(args) => node::running(&args, context),
     }
 }
 
@@ -179,7 +182,7 @@ fn show(args: &Show, context: &Context) -> Result<()> {
     }
     let config = parse(verified.payload(), &args.config)?;
     let mut value = toml::Table::try_from(&config).context("writing down the config")?;
-    redact(&mut value);
+    redact::redact(&mut value);
     if context.json {
         println!("{}", serde_json::to_string_pretty(&value).context("writing down the config")?);
     } else {
@@ -187,22 +190,6 @@ fn show(args: &Show, context: &Context) -> Result<()> {
         print!("{value}");
     }
     Ok(())
-}
-
-/// Keys of a config whose values are secret.
-const SECRET_KEYS: [&str; 4] = ["key", "secret", "encryption-key", "service-account-key"];
-
-/// Replaces every secret by a word.
-fn redact(table: &mut toml::Table) {
-    for (key, value) in table.iter_mut() {
-        match value {
-            toml::Value::String(text) if SECRET_KEYS.contains(&key.as_str()) => {
-                *text = "(left out)".to_owned()
-            }
-            toml::Value::Table(inner) => redact(inner),
-            _ => {}
-        }
-    }
 }
 
 fn open(path: &Path, trusted: &Trusted) -> Result<Verified> {
@@ -246,6 +233,7 @@ mod tests {
             ("front-proxy CA key", secrets.front_proxy_ca.key.as_pem()),
             ("etcd CA key", secrets.etcd_ca.key.as_pem()),
             ("etcd-client CA key", secrets.etcd_client_ca.key.as_pem()),
+            ("node-API CA key", secrets.node_api_ca.key.as_pem()),
             ("service account key", secrets.service_account_key.as_pem()),
             ("encryption key", secrets.encryption_key.expose()),
             ("bootstrap token", secrets.bootstrap_token_secret.expose()),
@@ -265,16 +253,43 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn a_load_balancer_is_given_no_secret_at_all() {
-        assert!(held_by(Role::Lb).is_empty());
-        assert!(!config_of(Role::Lb).1.contains("PRIVATE KEY"));
+    /// How many private keys a role's config holds.
+    fn private_keys(role: Role) -> usize {
+        config_of(role).1.matches("BEGIN PRIVATE KEY").count()
     }
 
     #[test]
-    fn a_worker_is_given_a_token_and_no_private_key() {
+    fn a_load_balancer_is_given_no_secret_but_the_key_of_its_own_api() {
+        assert!(held_by(Role::Lb).is_empty());
+        assert_eq!(private_keys(Role::Lb), 1);
+    }
+
+    #[test]
+    fn a_worker_is_given_a_token_and_no_key_but_that_of_its_own_api() {
         assert_eq!(held_by(Role::Worker), ["bootstrap token"]);
-        assert!(!config_of(Role::Worker).1.contains("PRIVATE KEY"));
+        assert_eq!(private_keys(Role::Worker), 1);
+    }
+
+    #[test]
+    fn nobody_is_given_the_key_that_makes_operators() {
+        let (_, secrets, configs) = demo();
+        let key = secrets.node_api_ca.key.as_pem();
+        for config in configs {
+            assert_ne!(config.api.key.as_pem(), key, "{}", config.header.machine);
+            assert!(!held_by(config.role()).contains(&"node-API CA key"), "{}", config.header.machine);
+        }
+    }
+
+    #[test]
+    fn a_machines_api_certificate_is_for_it_alone_and_as_old_as_its_config() {
+        for config in demo().2 {
+            let facts = trust::pki::Facts::from_pem(config.api.certificate.as_pem()).unwrap();
+            assert_eq!(facts.dns_names, [config.header.machine.as_str()]);
+            assert_eq!(facts.addresses, [std::net::IpAddr::from(config.network.address)]);
+            assert!(facts.for_servers && !facts.for_clients && !facts.is_authority);
+            assert!(facts.organizations.is_empty(), "a server has no role");
+            assert_eq!(facts.not_after, config.header.expires);
+        }
     }
 
     #[test]
@@ -309,7 +324,7 @@ mod tests {
     fn a_shown_config_holds_no_secret() {
         let (secrets, text) = config_of(Role::ControlPlane);
         let mut table: toml::Table = text.parse().unwrap();
-        redact(&mut table);
+        redact::redact(&mut table);
         let shown = table.to_string();
         assert!(!shown.contains("PRIVATE KEY"));
         for (name, secret) in secrets_of(&secrets) {

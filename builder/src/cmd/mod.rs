@@ -15,13 +15,16 @@ use crate::store::Store;
 
 pub mod build;
 pub mod cluster;
+pub mod completion;
 pub mod config;
 pub mod fetch;
 pub mod inspect;
 pub mod keys;
 pub mod lab;
 pub mod lock;
+pub mod man;
 pub mod mirror;
+pub mod node;
 mod roles;
 
 /// Builds images for Kubernetes machines, boots them as a cluster, and operates the machines.
@@ -69,6 +72,12 @@ enum Verb {
     Config(config::Args),
     /// Boot a cluster on this host, without root and without KVM.
     Lab(lab::Args),
+    #[command(flatten)]
+    Node(node::Verb),
+    /// Print what a shell needs to complete this command.
+    Completion(completion::Args),
+    /// Write the manual pages of this command.
+    Man(man::Args),
 }
 
 impl Cli {
@@ -91,6 +100,8 @@ impl Cli {
         match &self.verb {
             Verb::Inspect(_) => true,
             Verb::Lab(args) => args.only_prints(),
+            Verb::Node(verb) => verb.only_prints(),
+            Verb::Completion(_) => true,
             _ => false,
         }
     }
@@ -109,6 +120,9 @@ impl Cli {
             Verb::Cluster(args) => cluster::run(args, context),
             Verb::Config(args) => config::run(args, context),
             Verb::Lab(args) => lab::run(args, context),
+            Verb::Node(verb) => node::run(verb, context),
+            Verb::Completion(args) => completion::run(&args),
+            Verb::Man(args) => man::run(&args, context),
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod admission;
 pub mod machine;
 pub mod name;
 pub mod pem;
+pub mod redact;
 pub mod service;
 pub mod span;
 

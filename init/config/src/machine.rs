@@ -3,7 +3,8 @@
 //! Every value that parses is legal by itself; what must hold between machines (quorum
 //! sizes, overlapping networks, duplicate addresses) is checked when a cluster is made,
 //! by `slipway cluster new`, since one machine cannot see the others' configs.
-//! Secrets are here by role: a worker's config has no private CA key, an lb's no secret.
+//! Secrets are here by role: a worker's config has no private CA key, an lb's no secret but
+//! the key of its own node API.
 
 use std::net::Ipv4Addr;
 
@@ -45,6 +46,8 @@ pub struct MachineConfig {
     pub network: Network,
     /// What every machine of the cluster agrees on.
     pub cluster: Cluster,
+    /// What the machine's own API shows, and whom it lets in.
+    pub api: Api,
     /// What the role needs, secrets included.
     pub role: RoleConfig,
     /// Rehearsed failures: what kills which service when. Empty on most machines.
@@ -133,6 +136,19 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+/// The machine's own API: every role has one, and this is its only identity. The key of the authority stays with the
+/// operator, so that no machine can make itself, or anybody, an operator of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Api {
+    /// Whose client certificates are let in.
+    pub ca: Certificate,
+    /// For exactly this machine, by its name and address, and for servers only.
+    pub certificate: Certificate,
+    /// Its private key.
+    pub key: PrivateKey,
+}
+
 /// One line of the cluster's inventory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -160,7 +176,7 @@ pub enum RoleConfig {
     Worker(WorkerConfig),
 }
 
-/// A load balancer holds no secret.
+/// A load balancer holds no secret of its role.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LbConfig {

@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Why a file was not read or written.
@@ -70,7 +70,16 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
 /// # Errors
 /// [`FileError`].
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<Change, FileError> {
-    if is_already(path, bytes, mode) {
+    replace_for(None, path, bytes, mode)
+}
+
+/// As [`replace`], and the file is `owner`'s, user and group; the writer's own without one.
+///
+/// # Errors
+/// [`FileError`].
+pub fn replace_for(owner: Option<u32>, path: &Path, bytes: &[u8], mode: u32) -> Result<Change, FileError> {
+    let theirs = owner.is_none_or(|owner| fs::metadata(path).is_ok_and(|found| found.uid() == owner));
+    if theirs && is_already(path, bytes, mode) {
         return Ok(Change::Unchanged);
     }
     make_parent(path)?;
@@ -79,6 +88,9 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<Change, FileError
     let next = path.with_file_name(name);
     let fail = |source| FileError::new("writing", &next, source);
     let mut file = create(&next, mode).map_err(fail)?;
+    if let Some(owner) = owner {
+        fchown(&file, Some(owner), Some(owner)).map_err(fail)?;
+    }
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
     fs::rename(&next, path).map_err(|source| FileError::new("writing", path, source))?;
     if let Some(directory) = path.parent() {
@@ -146,6 +158,17 @@ mod tests {
         assert_eq!(replace(&path, b"two", 0o600).unwrap(), Change::Changed);
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_file_is_given_to_whom_it_is_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let own = fs::metadata(dir.path()).unwrap().uid();
+        assert_eq!(replace_for(Some(own), &path, b"one", 0o400).unwrap(), Change::Changed);
+        assert_eq!(replace_for(Some(own), &path, b"one", 0o400).unwrap(), Change::Unchanged);
+        // Another's file is not as wanted; root may give it away, anybody else is told.
+        assert_ne!(replace_for(Some(own + 1), &path, b"one", 0o400).ok(), Some(Change::Unchanged));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use machine_config::machine::{
-    Addressing, BootstrapToken, Cluster, ControlPlaneConfig, Endpoint, EtcdConfig, Header, LbConfig, Machine,
-    Network, RoleConfig, SCHEMA, WorkerConfig,
+    Addressing, Api, BootstrapToken, Cluster, ControlPlaneConfig, Endpoint, EtcdConfig, Header, LbConfig,
+    Machine, Network, RoleConfig, SCHEMA, WorkerConfig,
 };
 use machine_config::pem::{Authority, Certificate, PrivateKey, PublicKey, Secret};
 use machine_config::{MachineConfig, Role};
@@ -81,8 +81,19 @@ pub(crate) fn config(role: Role) -> MachineConfig {
             domain: "cluster.local".to_owned(),
             machines,
         },
+        api: api(),
         role: of_role(role),
         drills: Vec::new(),
+    }
+}
+
+/// A leaf of the node API; whom it names is not what these tests are about.
+fn api() -> Api {
+    let Minted { certificate, key } = mint("node-api");
+    Api {
+        ca: certificate.clone().try_into().unwrap(),
+        certificate: certificate.try_into().unwrap(),
+        key: key.try_into().unwrap(),
     }
 }
 

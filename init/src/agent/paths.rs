@@ -29,6 +29,12 @@ pub const ETCD_DATA: &str = "/var/lib/etcd";
 
 /// The accepted config's payload.
 pub const MACHINE: &str = "/run/slipway/machine.toml";
+/// The same without its secrets and with its source, for everybody.
+pub const MACHINE_REDACTED: &str = "/run/slipway/machine.redacted.toml";
+/// The DHCP lease in use, for everybody.
+pub const LEASE: &str = "/run/slipway/lease.toml";
+/// What the node API shows and believes; its key is apid's.
+pub const API: &str = "/run/slipway/api";
 /// Exists once the cluster's controllers have been seen to run.
 pub const CONTROLLERS_RUN: &str = "/run/slipway/controllers-run";
 /// Files that /etc points to.

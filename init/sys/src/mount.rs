@@ -46,6 +46,16 @@ pub fn mount(source: &str, target: &Path, kind: &str, options: Options, data: &s
     Ok(())
 }
 
+/// How large the file system at `target` is, and how much of it is left to those without privileges, in bytes.
+///
+/// # Errors
+/// The kernel's.
+pub fn space(target: &Path) -> io::Result<(u64, u64)> {
+    let found = rustix::fs::statvfs(target)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok((bytes(found.f_blocks), bytes(found.f_bavail)))
+}
+
 /// Makes the file or directory `source` visible at `target` too.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -118,6 +119,16 @@ impl Connection {
         Ok((Self(a), Self(b)))
     }
 
+    /// Has sends and receives give up after `patience`, as if there were no room or nothing there.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        sockopt::set_socket_timeout(&self.0, sockopt::Timeout::Recv, Some(patience))?;
+        sockopt::set_socket_timeout(&self.0, sockopt::Timeout::Send, Some(patience))?;
+        Ok(())
+    }
+
     /// Takes over a descriptor that is one.
     #[must_use]
     pub fn from_descriptor(descriptor: OwnedFd) -> Self {
@@ -218,6 +229,13 @@ mod tests {
         assert!(matches!(server.receive(&mut buffer).unwrap(), Received::Packet(5, _)));
         drop(client);
         assert!(matches!(server.receive(&mut buffer).unwrap(), Received::End));
+    }
+
+    #[test]
+    fn a_receiver_with_little_patience_does_not_wait_for_ever() {
+        let (a, _b) = Connection::pair().unwrap();
+        a.set_patience(Duration::from_millis(10)).unwrap();
+        assert!(matches!(a.receive(&mut [0; 10]).unwrap(), Received::Nothing));
     }
 
     #[test]

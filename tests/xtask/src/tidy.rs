@@ -11,12 +11,13 @@ use anyhow::{Context, Result, bail};
 use walkdir::WalkDir;
 
 /// Which of our packages a package may use.
-const EDGES: [(&str, &[&str]); 10] = [
-    ("slipway", &["image-format", "lab", "machine-config", "trust"]),
+const EDGES: [(&str, &[&str]); 11] = [
+    ("slipway", &["image-format", "lab", "machine-config", "node-api", "trust"]),
     ("image-format", &[]),
     ("trust", &[]),
-    ("init", &["image-format", "machine-config", "node-sys", "trust"]),
+    ("init", &["image-format", "machine-config", "node-api", "node-sys", "trust"]),
     ("machine-config", &[]),
+    ("node-api", &[]),
     ("node-sys", &[]),
     ("pause", &["node-sys"]),
     ("lab", &[]),

@@ -16,6 +16,7 @@ mod kubectl;
 mod list;
 mod machine;
 mod note;
+pub mod reach;
 mod setup;
 mod status;
 mod story;

@@ -26,6 +26,8 @@ const DATA_BYTES: u64 = 8 << 30;
 const FAREWELL: &str = "machine: rebooting";
 /// What the forward to the API is called.
 pub const API: &str = "api";
+/// What the forward to a machine's own API is called, before the machine's name.
+pub const NODE_API: &str = "node-api/";
 
 /// What the caller wants of a lab.
 #[derive(Debug)]
@@ -102,12 +104,23 @@ pub fn describe(
         });
     }
     let api = api(plan);
+    let node_apis: Vec<ForwardSpec> = machines
+        .iter()
+        .map(|machine| ForwardSpec {
+            name: format!("{NODE_API}{}", machine.name),
+            target: SocketAddrV4::new(machine.address, node_api::PORT),
+        })
+        .collect();
     Ok(LabSpec {
         name: wish.name.to_owned(),
         driver: wish.driver,
         network: network(plan, api),
         machines,
-        forwards: api.map(|target| ForwardSpec { name: API.to_owned(), target }).into_iter().collect(),
+        forwards: api
+            .map(|target| ForwardSpec { name: API.to_owned(), target })
+            .into_iter()
+            .chain(node_apis)
+            .collect(),
         capture: wish.capture,
         farewell: Some(FAREWELL.to_owned()),
     })
@@ -191,6 +204,8 @@ mod tests {
         assert_eq!(spec.problems(), Vec::<String>::new());
         assert_eq!(spec.machines.len(), demo().machines.len());
         assert_eq!(spec.forwards[0].target, "10.77.0.10:6443".parse().unwrap());
+        let own = spec.forwards.iter().find(|forward| forward.name == "node-api/w1").unwrap();
+        assert_eq!(own.target, "10.77.0.13:7443".parse().unwrap());
         let worker = spec.machines.iter().find(|machine| machine.name == "w1").unwrap();
         assert!(worker.disks[0].read_only && !worker.disks[1].read_only && worker.disks[2].read_only);
         assert_eq!((worker.memory_mib, worker.address), (1536, Ipv4Addr::new(10, 77, 0, 13)));

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use jiff::{SignedDuration, Timestamp};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::pem::parse_x509_pem;
-use x509_parser::prelude::X509Certificate;
+use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::X509Name;
 
 use super::PkiError;
@@ -51,6 +51,16 @@ impl Facts {
         let broken = |why: String| PkiError::Read { what: "a certificate", why };
         let (_, pem) = parse_x509_pem(text.as_bytes()).map_err(|e| broken(e.to_string()))?;
         let certificate = pem.parse_x509().map_err(|e| broken(e.to_string()))?;
+        Self::read(&certificate).map_err(broken)
+    }
+
+    /// Reads a certificate as TLS carries it.
+    ///
+    /// # Errors
+    /// [`PkiError::Read`].
+    pub fn from_der(bytes: &[u8]) -> Result<Self, PkiError> {
+        let broken = |why: String| PkiError::Read { what: "a certificate", why };
+        let (_, certificate) = X509Certificate::from_der(bytes).map_err(|e| broken(e.to_string()))?;
         Self::read(&certificate).map_err(broken)
     }
 

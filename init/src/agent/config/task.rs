@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use machine_config::admission::Binding;
+use machine_config::redact;
 
 use super::choice::{Accepted, Choice, Standing, choose, complaint};
 use super::observe::{self, BindingError, KeysError};
@@ -81,6 +82,8 @@ fn serve(notifier: &mut Notifier) -> Result<(), ConfigAgentError> {
     };
     store(&accepted)?;
     files::replace(Path::new(paths::MACHINE), &accepted.payload, 0o600)?;
+    let shown = shown(&accepted.source.to_string(), &accepted.payload);
+    files::replace(Path::new(paths::MACHINE_REDACTED), shown.as_bytes(), 0o644)?;
     let (header, address) = (&accepted.config.header, accepted.config.network.address);
     tracing::info!(serial = header.serial, source = %accepted.source, expires = %header.expires, "config accepted");
     notifier.status(&format!("is {} of cluster {}, {address}", header.machine, header.cluster));
@@ -114,6 +117,13 @@ fn watch(
                 .status(&format!("has stored {source}, serial {serial}: it counts from the next boot on"));
         }
     }
+}
+
+/// What everybody on the machine may read of a config: where it came from, and all of it but its secrets.
+fn shown(source: &str, payload: &[u8]) -> String {
+    // It was parsed when it was admitted: whatever went wrong here, nothing is shown.
+    let text = std::str::from_utf8(payload).ok().and_then(|text| redact::redacted(text).ok());
+    format!("# from {}\n{}", source.replace('\n', " "), text.unwrap_or_default())
 }
 
 fn store(accepted: &Accepted) -> Result<(), ConfigAgentError> {

@@ -8,8 +8,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
+use jiff::Timestamp;
 use machine_config::MachineConfig;
 use mozim::{DhcpV4Client, DhcpV4Config, DhcpV4Lease, DhcpV4State};
+use node_api::reply;
 use tokio::time::{sleep, timeout};
 
 use super::apply::{LinkError, Links};
@@ -159,6 +161,7 @@ impl Agent {
             match (timeout(patience, client.run()).await, &plan) {
                 (Ok(Ok(DhcpV4State::Done(lease))), _) => match leased(&self.config.network, &read(&lease)) {
                     Ok(new) => {
+                        shown(&lease, &new)?;
                         if plan.as_ref() != Some(&new) {
                             self.settle(nic, &new).await?;
                         }
@@ -226,6 +229,21 @@ impl Agent {
             sleep(AGAIN_IN).await;
         }
     }
+}
+
+/// Leaves the lease for whoever looks at the machine.
+fn shown(lease: &DhcpV4Lease, plan: &Plan) -> Result<(), NetworkAgentError> {
+    let shown = reply::Lease {
+        address: plan.address.to_string(),
+        server: Some(lease.srv_id.to_string()),
+        gateway: lease.gateways.iter().flatten().next().map(ToString::to_string),
+        obtained: Some(Timestamp::now().to_string()),
+        lifetime_seconds: Some(lease.lease_time_sec.into()),
+    };
+    // Texts and a number always encode.
+    let text = toml::to_string(&shown).unwrap_or_default();
+    files::replace(Path::new(paths::LEASE), text.as_bytes(), 0o644)?;
+    Ok(())
 }
 
 fn read(lease: &DhcpV4Lease) -> Lease {

@@ -104,7 +104,7 @@ fn write(rendered: &Rendered) -> Result<(), PkiAgentError> {
         files::make_directory(directory, *mode)?;
     }
     for file in &rendered.files {
-        files::replace(&file.path, &file.bytes, file.mode)?;
+        files::replace_for(file.owner, &file.path, &file.bytes, file.mode)?;
     }
     tracing::info!(files = rendered.files.len(), certificates = rendered.wishes.len(), "files written");
     Ok(())

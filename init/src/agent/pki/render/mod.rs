@@ -5,6 +5,7 @@
 //! service; the flags and their reasons are from the project's notes on Kubernetes.
 //! JSON is written where YAML is read: it is YAML, and it has a serializer.
 
+mod api;
 mod control_plane;
 mod etcd;
 mod kubeconfig;
@@ -32,6 +33,8 @@ pub(super) struct File {
     pub path: PathBuf,
     /// Its permissions: 0600 for everything that holds a secret.
     pub mode: u32,
+    /// Whose it is; root's without it.
+    pub owner: Option<u32>,
     /// What.
     pub bytes: Vec<u8>,
 }
@@ -59,6 +62,7 @@ pub(super) struct Rendered {
 /// Renders all that `config`'s role needs.
 pub(super) fn render(config: &MachineConfig, identity: NodeIdentity) -> Rendered {
     let mut out = Rendered::default();
+    api::render(&config.api, &mut out);
     match &config.role {
         RoleConfig::Lb(lb) => lb::render(config, lb, &mut out),
         RoleConfig::Etcd(etcd) => etcd::render(config, etcd, &mut out),
@@ -114,7 +118,7 @@ impl Rendered {
 
     fn file(&mut self, path: impl AsRef<Path>, mode: u32, bytes: Vec<u8>) {
         debug_assert!(!self.files.iter().any(|file| file.path == path.as_ref()), "written twice");
-        self.files.push(File { path: path.as_ref().to_owned(), mode, bytes });
+        self.files.push(File { path: path.as_ref().to_owned(), mode, owner: None, bytes });
     }
 }
 

@@ -1,0 +1,104 @@
+//! What the verbs have in common that ask for a document: ask everybody, show everything, fail if anybody failed.
+//!
+//! JSON is one array with an object per machine: `machine`, and `reply` or `error`.
+
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::paint::{Paint, Tone};
+use super::runtime;
+use super::table::{Cell, Table};
+use super::whom::Whom;
+use crate::cmd::Context;
+use crate::node::client::Question;
+use crate::node::fan::{self, Said};
+
+/// Asks `question` of everybody and shows a table; `rows` makes a machine's lines, without its name.
+pub(super) fn table<T: Serialize + DeserializeOwned + Send + 'static>(
+    whom: &Whom,
+    context: &Context,
+    question: &Question,
+    head: &[&str],
+    rows: impl Fn(&T) -> Vec<Vec<Cell>>,
+) -> Result<()> {
+    let said = ask::<T>(whom, question)?;
+    if context.json {
+        print_json(&said)?;
+        return verdict(&said);
+    }
+    let head: Vec<&str> = std::iter::once("MACHINE").chain(head.iter().copied()).collect();
+    let mut table = Table::new(&head);
+    for (machine, answer) in &said {
+        match answer {
+            Ok(reply) => {
+                for cells in rows(reply) {
+                    table.row(std::iter::once(Cell::from(machine.name.as_str())).chain(cells).collect());
+                }
+            }
+            Err(error) => {
+                table.note(machine.name.as_str().into(), Cell::toned(format!("{error:#}"), Tone::Bad))
+            }
+        }
+    }
+    print!("{}", table.render(Paint::for_stdout()));
+    verdict(&said)
+}
+
+/// Asks `question` of everybody.
+pub(super) fn ask<T: DeserializeOwned + Send + 'static>(
+    whom: &Whom,
+    question: &Question,
+) -> Result<Vec<Said<T>>> {
+    let target = whom.target()?;
+    Ok(runtime()?.block_on(fan::ask::<T>(&target, question, whom.within())))
+}
+
+/// Prints what was said, for programs.
+pub(super) fn print_json<T: Serialize>(said: &[Said<T>]) -> Result<()> {
+    let all: Vec<Value> = said
+        .iter()
+        .map(|(machine, answer)| match answer {
+            Ok(reply) => json!({ "machine": machine.name, "reply": reply }),
+            Err(error) => json!({ "machine": machine.name, "error": format!("{error:#}") }),
+        })
+        .collect();
+    println!("{}", serde_json::to_string_pretty(&all).context("writing down the answers")?);
+    Ok(())
+}
+
+/// Whether everybody answered.
+pub(super) fn verdict<T>(said: &[Said<T>]) -> Result<()> {
+    match said.iter().filter(|(_, answer)| answer.is_err()).count() {
+        0 => Ok(()),
+        failed => bail!("{failed} of {} machines did not do it", said.len()),
+    }
+}
+
+/// Bytes as people read them.
+pub(super) fn bytes(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}
+
+/// Milliseconds as people read them.
+pub(super) fn span(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0..60 => format!("{}.{} s", seconds, ms % 1000 / 100),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_two_units() {
+        let told = [999, 61_000, 3_660_000, 90_000_000].map(span);
+        assert_eq!(told, ["0.9 s", "1 min 1 s", "1 h 1 min", "1 d 1 h"]);
+    }
+}

@@ -1,0 +1,170 @@
+//! What the verbs have in common that read streams: all machines at once, one stdout.
+//!
+//! Without `--follow` everything is read and then sorted by time; with it, lines come as they come, and a machine that
+//! breaks off is told on stderr while the others go on. JSON is a line per document, with `machine` added.
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::runtime;
+use super::whom::Whom;
+use crate::cmd::Context;
+use crate::node::client::{Connection, Question};
+use crate::node::{Machine, Target};
+
+/// Documents that wait to be printed.
+const WAITING: usize = 1024;
+
+/// Whether a stream ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Everything that is there.
+    Now,
+    /// It goes on.
+    Stopped,
+}
+
+/// How a document is told.
+pub(super) struct Telling<T> {
+    /// When it happened, to sort by.
+    pub time: fn(&T) -> &str,
+    /// Its line for people, without the machine's name.
+    pub line: fn(&T) -> String,
+}
+
+type Piece<T> = (String, Result<T>);
+
+/// Reads `question` from everybody and prints it.
+pub(super) fn print<T: Serialize + DeserializeOwned + Send + 'static>(
+    whom: &Whom,
+    context: &Context,
+    question: &Question,
+    until: Until,
+    telling: &Telling<T>,
+) -> Result<()> {
+    let target = whom.target()?;
+    let names = target.machines.iter().map(|machine| machine.name.chars().count()).max().unwrap_or(0);
+    let several = target.machines.len() > 1;
+    let show = |machine: &str, document: &T| -> Result<()> {
+        if context.json {
+            println!("{}", tagged(machine, document)?);
+        } else if several {
+            println!("{machine:names$}  {}", (telling.line)(document));
+        } else {
+            println!("{}", (telling.line)(document));
+        }
+        Ok(())
+    };
+    let mut failed = 0;
+    let mut fail = |machine: &str, error: &anyhow::Error| {
+        failed += 1;
+        eprintln!("{machine}: {error:#}");
+    };
+    runtime()?.block_on(async {
+        let mut pieces = start::<T>(&target, question, whom);
+        let mut kept: Vec<(String, T)> = Vec::new();
+        while let Some((machine, piece)) = pieces.recv().await {
+            match piece {
+                Ok(document) if until == Until::Stopped => show(&machine, &document)?,
+                Ok(document) => kept.push((machine, document)),
+                Err(error) => fail(&machine, &error),
+            }
+        }
+        // RFC 3339 in UTC sorts as text, but for fractions of different lengths; those are parsed.
+        let moment = |document: &T| (telling.time)(document).parse::<jiff::Timestamp>().ok();
+        kept.sort_by_cached_key(|(_, document)| moment(document));
+        kept.iter().try_for_each(|(machine, document)| show(machine, document))
+    })?;
+    match failed {
+        0 => Ok(()),
+        failed => bail!("{failed} of {} machines did not do it", target.machines.len()),
+    }
+}
+
+/// A task per machine, all of which put into one channel.
+fn start<T: DeserializeOwned + Send + 'static>(
+    target: &Target,
+    question: &Question,
+    whom: &Whom,
+) -> mpsc::Receiver<Piece<T>> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    for machine in target.machines.iter().cloned() {
+        let (target, question, within, sender) =
+            (target.clone(), question.clone(), whom.within(), sender.clone());
+        tokio::spawn(async move {
+            let mut connection = match Connection::open(&target, &machine, within).await {
+                Ok(connection) => connection,
+                Err(error) => return drop(sender.send((machine.name, Err(error))).await),
+            };
+            if let Err(error) = read(&mut connection, &machine, &question, &sender).await {
+                let _ = sender.send((machine.name, Err(error))).await;
+            }
+        });
+    }
+    receiver
+}
+
+async fn read<T: DeserializeOwned>(
+    connection: &mut Connection,
+    machine: &Machine,
+    question: &Question,
+    sender: &mpsc::Sender<Piece<T>>,
+) -> Result<()> {
+    let mut lines = connection.lines(question).await?;
+    while let Some(document) = lines.next().await? {
+        if sender.send((machine.name.clone(), Ok(document))).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// A document with the machine's name in it.
+fn tagged<T: Serialize>(machine: &str, document: &T) -> Result<Value> {
+    let mut value = serde_json::to_value(document).context("writing down a line")?;
+    let object = value.as_object_mut().ok_or_else(|| anyhow!("a line is no object"))?;
+    object.insert("machine".to_owned(), json!(machine));
+    Ok(value)
+}
+
+/// The time of day of an RFC 3339 text, to milliseconds.
+pub(super) fn clock(time: &str) -> String {
+    match time.parse::<jiff::Timestamp>() {
+        Ok(moment) => moment.strftime("%H:%M:%S%.3f").to_string(),
+        Err(_) => time.to_owned(),
+    }
+}
+
+/// A moment, or how long ago: `2026-11-21T12:00:00Z`, `10m`, `2h 30m`.
+pub(super) fn since(text: &str) -> Result<String, String> {
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Ok(moment.to_string());
+    }
+    let ago: jiff::SignedDuration =
+        text.parse().map_err(|_| "a moment or a duration such as 10m is wanted".to_owned())?;
+    let moment = jiff::Timestamp::now().checked_sub(ago.abs()).map_err(|error| error.to_string())?;
+    Ok(moment.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_takes_a_moment_or_a_duration() {
+        assert_eq!(since("2026-11-21T12:00:00Z").unwrap(), "2026-11-21T12:00:00Z");
+        let ago: jiff::Timestamp = since("10m").unwrap().parse().unwrap();
+        let passed = jiff::Timestamp::now().duration_since(ago);
+        assert!((600..610).contains(&passed.as_secs()), "{passed}");
+        assert!(since("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_line_for_programs_says_whose_it_is() {
+        assert_eq!(tagged("w1", &json!({ "a": 1 })).unwrap(), json!({ "a": 1, "machine": "w1" }));
+        assert!(tagged("w1", &1).is_err());
+    }
+}

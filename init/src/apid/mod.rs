@@ -1,0 +1,39 @@
+//! The node API's process: mutual TLS on one port, and behind it PID 1, the logs and the kernel's own texts.
+//!
+//! `task` starts it; `server` takes connections (`census` says how many, `watched` how long) and `answer` turns a
+//! request into a reply: `verbs` one by one, `stream` what goes on. `pid1` and `logs` are whom it asks, `host` what it
+//! reads itself, `view` and `metrics` how things are said. It runs without privileges; when it dies, nothing else does.
+
+pub mod answer;
+pub mod body;
+pub mod census;
+pub mod config;
+pub mod host;
+pub mod logs;
+pub mod metrics;
+pub mod pid1;
+pub mod refusal;
+pub mod server;
+pub mod stream;
+mod task;
+pub mod verbs;
+pub mod view;
+pub mod watched;
+
+#[cfg(test)]
+mod promises;
+
+use std::process::ExitCode;
+
+/// Runs the process; it ends only by an error.
+#[must_use]
+pub fn main() -> ExitCode {
+    crate::agent::log_to_stdout();
+    match task::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = crate::agent::chain(&error), "giving up");
+            ExitCode::FAILURE
+        }
+    }
+}
