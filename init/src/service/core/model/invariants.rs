@@ -15,7 +15,7 @@ use crate::service::core::backoff::{PROVEN, WORKED};
 use crate::service::core::cause::Cause;
 use crate::service::core::journal::Record;
 use crate::service::core::limiter::{BURST, RATE};
-use crate::service::core::state::{AFTER_WITHIN, KILL_WITHIN, SWEEP_WITHIN, State};
+use crate::service::core::state::{AFTER_WITHIN, Degradation, KILL_WITHIN, SWEEP_WITHIN, State};
 use crate::service::core::{Action, Event, Instance, Report, Services, StepKind};
 
 /// The world before an event.
