@@ -105,7 +105,8 @@ fn a_machine_that_is_left_alone_recovers_from_whatever_happened() {
                 return must::now_and_then(world);
             }
         }
-        for place in world.services.places().filter(|place| !must::has_arrived(world, *place)) {
+        let stuck = world.services.places().find(|place| !must::has_arrived(world, *place));
+        if let Some(place) = stuck {
             let (why, member) = (world.services.explain(place), world.services.member(place));
             panic!("21: nothing moves any more: {why:?} {member:?} {:?}", world.unit(place));
         }
