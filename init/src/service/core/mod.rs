@@ -55,3 +55,4 @@ pub use order::{Accepted, Refusal};
 pub use plan::{Entry, Insistence, Phase, Plan, WATCHDOG_MARGIN};
 pub use saved::RestoreError;
 pub use services::Services;
+pub use view::Belief;

@@ -123,15 +123,19 @@ impl Services {
 
     fn start(&mut self, place: Place) -> Outcome {
         self.is_not_stuck(place)?;
+        let mut retried = false;
         for need in self.pulled_in(place) {
             // An operator who wants this one wants what it cannot be without.
+            if self.member(need).is_some_and(|need| need.state == State::Failed) {
+                retried |= self.retry(need, cause::Order::Start);
+            }
             if let Some(member) = self.members.get_mut(need.index()).filter(|need| need.goal == Goal::Down) {
                 member.goal = Goal::OnDemand;
             }
         }
         let Some(member) = self.members.get_mut(place.index()) else { return Ok(Accepted::Unchanged) };
         let wanted = std::mem::replace(&mut member.goal, Goal::Up) != Goal::Up;
-        let retried = self.retry(place, cause::Order::Start);
+        retried |= self.retry(place, cause::Order::Start);
         Ok(changed(wanted || retried))
     }
 

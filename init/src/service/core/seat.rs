@@ -53,6 +53,7 @@ impl Seat<'_> {
     pub fn enter(&mut self, state: State, cause: Cause) {
         let (from, was_up) = (self.member.state.name(), self.member.state.is_up());
         let (to, is_up) = (state.name(), state.is_up());
+        let concerns_others = standing(&self.member.state) != standing(&state);
         self.member.state = state;
         if from == to {
             return;
@@ -68,7 +69,7 @@ impl Seat<'_> {
             _ => {}
         }
         self.machine.record(Some(self.place), Some((from, to)), cause);
-        self.machine.unsettled = true;
+        self.machine.unsettled |= concerns_others;
         match (was_up, is_up) {
             (true, false) => self.machine.turns.push(Turn::Lost(self.place)),
             (false, true) => self.machine.turns.push(Turn::Back(self.place)),
@@ -152,6 +153,15 @@ impl Seat<'_> {
         let is_judged = member.desired && member.hold.is_none() && machine.ending.is_none();
         let judged = member.failures.deadline(unit.class, machine.history).filter(|_| is_judged);
         [member.state.deadline(), member.run.health.deadline(), judged].into_iter().flatten().min()
+    }
+}
+
+/// What a state is to others, and to the rounds of `settle`: only a change of that makes another round.
+fn standing(state: &State) -> StateName {
+    match state.name() {
+        StateName::Preparing | StateName::Starting => StateName::Starting,
+        StateName::Stopping | StateName::Killing | StateName::Cleaning => StateName::Stopping,
+        name => name,
     }
 }
 

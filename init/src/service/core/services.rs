@@ -189,7 +189,7 @@ impl Services {
         self.member(place).map(|member| member.run.instance)
     }
 
-    /// Whether a step or a reload command runs somewhere: then PID 1 does not replace itself.
+    /// Whether no step and no reload command runs anywhere: only then PID 1 replaces itself.
     #[must_use]
     pub fn is_between_steps(&self) -> bool {
         self.members.iter().all(|member| !member.run.step && !member.run.reload)

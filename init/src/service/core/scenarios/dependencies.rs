@@ -62,6 +62,17 @@ fn a_milestone_given_up_blocks_its_dependents_and_a_want_given_up_does_not() {
     assert_eq!((world.state("a"), world.state("hard")), (StateName::Done, StateName::Starting));
 }
 
+/// S3: an operator starts what is blocked.
+#[test]
+fn starting_what_is_blocked_tries_what_blocks_it_once_more() {
+    let task = format!("{TASK}[restart]\nattempts = 1");
+    let mut world = world(&[("a", &task), ("b", "milestones = [\"a\"]")]);
+    world.exits("a", 1);
+    assert_eq!(world.state("b"), StateName::Blocked);
+    assert_eq!(world.start("b"), Ok(Accepted::Changed));
+    assert_eq!((world.state("a"), world.state("b")), (StateName::Starting, StateName::Waiting));
+}
+
 /// S3: a want that takes too long is no longer waited for.
 #[test]
 fn a_want_that_is_late_is_waited_for_no_longer_than_its_edge_says() {

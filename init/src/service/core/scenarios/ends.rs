@@ -99,6 +99,10 @@ fn a_successor_knows_instances_pauses_and_deadlines_and_starts_nothing() {
     world.exits("pausing", 1);
     world.stop("stopping").unwrap();
     let (states, deadline) = (world.states(), world.services.deadline());
+    for place in world.services.places() {
+        let belief = world.services.belief(place).unwrap();
+        assert_eq!(belief.main, world.actors[place.index()].main.is_some());
+    }
     must::invariant_19_a_successor_goes_on_where_it_was(&mut world);
     assert_eq!((world.states(), world.services.deadline()), (states, deadline));
     world.exits("stopping", 0);
