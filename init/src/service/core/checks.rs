@@ -47,7 +47,7 @@ impl Seat<'_> {
         match (&self.member.state, finding, verdict) {
             (State::Starting(_), Finding::Good, _) => self.become_ready_by_probe(every),
             (State::Reloading { sign: ReloadSign::Answer, .. }, Finding::Good, _) => self.reloaded(),
-            (State::Ready, _, Verdict::Bad) => {
+            (State::Ready | State::Degraded(Degradation::Reload), _, Verdict::Bad) => {
                 self.enter(State::Degraded(Degradation::Probe), Cause::ProbesBad);
             }
             (State::Degraded(_), _, Verdict::Good) => self.enter(State::Ready, Cause::ProbesGood),

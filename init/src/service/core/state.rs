@@ -252,10 +252,11 @@ impl State {
         }
     }
 
-    /// Whether others may start on it.
+    /// Whether others may start on it. Who did not take up changed files works with those it had: keeping
+    /// everybody else down until a person comes would be worse.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        matches!(self, State::Ready | State::Done)
+        matches!(self, State::Ready | State::Done | State::Degraded(Degradation::Reload))
     }
 
     /// Whether those who have it still have it.

@@ -66,7 +66,7 @@ fn invariant_1_needs_are_ready_whenever_a_process_is_made(world: &World, place: 
         let need = world.services.member(edge.to).unwrap();
         match edge.kind {
             EdgeKind::Requires => assert!(
-                matches!(need.state.name(), StateName::Ready | StateName::Done),
+                matches!(need.state, State::Ready | State::Done | State::Degraded(Degradation::Reload)),
                 "1: {place:?} starts although {:?} is {:?}",
                 edge.to,
                 need.state

@@ -1,12 +1,13 @@
 //! The model's runs: many random cases each, with their number printed.
 //!
 //! Cases are small numbers all the way down (see `happening`), so a failure shrinks to the few
-//! services and events that matter; proptest keeps it beside this file.
+//! services and events that matter. The same cases every time, so that a red run is red again;
+//! `MODEL_CASES=100000` runs so many others, new ones each time.
 
 use std::cell::Cell;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::invariants as must;
 use super::tables::{Digits, random};
@@ -24,8 +25,13 @@ fn case() -> impl Strategy<Value = (Seeds, Vec<u64>)> {
 /// Runs `check` on so many worlds in which things have happened.
 fn run(name: &str, cases: u32, check: impl Fn(&mut World)) {
     let (told, performed, ran) = (Cell::new(0), Cell::new(0), Cell::new(0));
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
-    let outcome = TestRunner::new(config).run(&case(), |(seeds, happenings)| {
+    let config = |cases| Config { cases, failure_persistence: None, ..Config::default() };
+    let more = std::env::var("MODEL_CASES").ok().and_then(|cases| cases.parse().ok());
+    let mut runner = match more {
+        Some(cases) => TestRunner::new(config(cases)),
+        None => TestRunner::new_with_rng(config(cases), TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
+    };
+    let outcome = runner.run(&case(), |(seeds, happenings)| {
         let mut world = World::begun(random(&seeds));
         for happening in happenings {
             world.happen(happening);

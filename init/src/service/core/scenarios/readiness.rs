@@ -151,6 +151,18 @@ fn files_not_taken_up_in_time_degrade_a_service_and_it_is_mended_by_taking_them_
     assert_eq!(world.state("a"), StateName::Ready);
 }
 
+/// S32: others go on.
+#[test]
+fn who_needs_a_service_that_did_not_take_up_files_may_start_on_it() {
+    let mut world =
+        world(&[("a", "reload = { by = \"signal\", signal = \"hup\" }"), ("b", "requires = [\"a\"]")]);
+    world.is_ready("a");
+    world.ordered(Order::Reload("a".to_owned())).unwrap();
+    world.dies("b");
+    world.pass(30_000);
+    assert_eq!((world.state("a"), world.state("b")), (StateName::Degraded, StateName::Starting));
+}
+
 /// S32: by a command.
 #[test]
 fn a_reload_command_is_believed_by_its_status() {
