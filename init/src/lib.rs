@@ -12,6 +12,7 @@ pub mod console;
 pub mod control;
 pub mod disk;
 pub mod log;
+pub mod logd;
 pub mod monotonic;
 pub mod probe;
 pub mod service;
@@ -31,6 +32,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
     match arguments.split_first() {
         Some((word, rest)) if word == "agent" => agent::main(rest),
         Some((word, rest)) if word == "probe" => probe_main(rest),
+        Some((word, rest)) if word == "logd" => logd::main(rest),
         Some((word, [])) if word == "unmount" => {
             shutdown::unmount::run();
             ExitCode::SUCCESS
