@@ -144,7 +144,9 @@ impl Logger {
             }
             Self::S6 { stamps } => {
                 let mut command = Command::new("s6-log");
-                command.args(if stamps { &["t", "n8", "s2097152"][..] } else { &["n8", "s2097152"] }).arg(&disk);
+                command
+                    .args(if stamps { &["t", "n8", "s2097152"][..] } else { &["n8", "s2097152"] })
+                    .arg(&disk);
                 Ok(command)
             }
         }
@@ -176,7 +178,8 @@ fn run_in(
     fcntl(&read, FcntlArg::F_SETPIPE_SZ(PIPE)).context("enlarging the pipe")?;
     let mut command = logger.command(init, dir)?;
     let before = children_cpu()?;
-    let mut child = command.stdin(OwnedFd::from(read)).spawn().with_context(|| format!("starting {}", logger.name()))?;
+    let mut child =
+        command.stdin(OwnedFd::from(read)).spawn().with_context(|| format!("starting {}", logger.name()))?;
     drop(command);
     // Starting is not what is measured.
     thread::sleep(Duration::from_millis(50));
