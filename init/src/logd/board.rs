@@ -84,7 +84,8 @@ impl Service {
             memory,
             disk_bytes,
             head: AtomicU64::new(0),
-            needed: AtomicU64::new(0),
+            // What never goes to disk is needed by nobody.
+            needed: AtomicU64::new(if disk_bytes == 0 { u64::MAX } else { 0 }),
             failures: AtomicU64::new(0),
             lines: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -106,6 +107,12 @@ impl Service {
     pub fn head(&self) -> (u64, u64) {
         let head = self.head.load(SeqCst);
         (head >> LENGTH_BITS, head & ((1 << LENGTH_BITS) - 1))
+    }
+
+    /// All segments before this one are on disk; none of a service that keeps nothing there.
+    #[must_use]
+    pub fn needed(&self) -> u64 {
+        if self.disk_bytes == 0 { 0 } else { self.needed.load(SeqCst) }
     }
 
     /// Its counters for a reader.

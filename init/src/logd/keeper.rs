@@ -138,10 +138,11 @@ impl Copy {
             board.needs_from(&self.service, if sealed { self.segment + 1 } else { self.segment });
             let end = if sealed { file.metadata()?.len() } else { length };
             if end > self.offset {
-                let range = usize::try_from(end - self.offset).unwrap_or(0).min(ring::SEGMENT as usize);
-                buffer.resize(range, 0);
-                file.read_exact_at(buffer, self.offset)?;
-                self.write(buffer)?;
+                buffer.resize(ring::SEGMENT as usize, 0);
+                let range = usize::try_from(end - self.offset).unwrap_or(usize::MAX);
+                let blocks = buffer.get_mut(..range).ok_or(io::ErrorKind::InvalidData)?;
+                file.read_exact_at(blocks, self.offset)?;
+                self.write(blocks)?;
                 self.offset = end;
             } else if sealed {
                 (self.segment, self.offset) = (self.segment + 1, PREFIX as u64);

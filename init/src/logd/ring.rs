@@ -1,8 +1,8 @@
 //! A service's latest lines in memory: segments on a tmpfs, bounded, the oldest make room.
 //!
 //! They are files and not our own memory so that they outlive us: a line that a reader could see
-//! is still there after `kill -9`. Nothing is made before the first line, and the whole never takes more
-//! than [`SEGMENTS`] times [`SEGMENT`]. Copying to disk is `keeper`'s.
+//! is still there after `kill -9`. Nothing is made before the first line; what the disk has
+//! goes soon, and the whole never takes more than a mebibyte. Copying to disk is `keeper`'s.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Write};
@@ -14,8 +14,10 @@ use super::segment;
 
 /// The most bytes of a segment.
 pub const SEGMENT: u64 = 128 * 1024;
-/// Segments that are kept: half a mebibyte in all.
-pub const SEGMENTS: u64 = 4;
+/// Segments that are kept when nobody else has them: a mebibyte in all.
+pub const SEGMENTS: u64 = 8;
+/// Segments that are kept although the disk has them: who asks for the latest lines reads no disk.
+pub const SEGMENTS_COPIED: u64 = 3;
 
 /// The writing end of a service's lines.
 #[derive(Debug)]
@@ -105,10 +107,20 @@ impl Ring {
         self.file.is_some() && self.length + (block::HEADER + text) as u64 > SEGMENT
     }
 
-    /// The segment that goes when a new one begins, if one does.
+    /// The segment that must go when a new one begins, if one must.
     #[must_use]
     pub fn victim(&self) -> Option<u64> {
         (self.newest - self.oldest + 1 >= SEGMENTS).then_some(self.oldest)
+    }
+
+    /// Lets go what is before `needed`, as the disk has it, but for the latest.
+    pub fn let_go(&mut self, needed: u64) {
+        while self.oldest < needed && self.newest - self.oldest + 1 > SEGMENTS_COPIED {
+            // What cannot be removed now is removed when it must.
+            if self.remove_oldest().is_err() {
+                return;
+            }
+        }
     }
 
     /// The segment that is written and its length: all before is there to be read.
@@ -134,20 +146,24 @@ impl Ring {
             fs::create_dir_all(&self.directory)?;
         }
         while number - self.oldest >= SEGMENTS {
-            match fs::remove_file(segment::path(&self.directory, self.oldest)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => self.oldest += 1,
-            }
+            self.remove_oldest()?;
         }
         let path = segment::path(&self.directory, number);
-        let file = OpenOptions::new().append(true).create(true).open(&path)?;
-        file.set_len(0)?;
+        let file = OpenOptions::new().append(true).create_new(true).open(&path)?;
         if let Err(error) = (&file).write_all(&block::prefix(self.boot)) {
             // An empty segment is of no boot; it would end what readers and our successor follow.
             fs::remove_file(&path)?;
             return Err(error);
         }
         (self.file, self.newest, self.length) = (Some(file), number, block::PREFIX as u64);
+        Ok(())
+    }
+
+    fn remove_oldest(&mut self) -> io::Result<()> {
+        match fs::remove_file(segment::path(&self.directory, self.oldest)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => self.oldest += 1,
+        }
         Ok(())
     }
 }

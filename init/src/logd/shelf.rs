@@ -79,10 +79,13 @@ impl Shelf {
 
     /// Stores a block. What does not fit is counted: nobody could do anything about it here.
     pub fn store(&mut self, header: Header, text: &[u8]) {
-        if self.ring.is_full_for(text.len())
-            && let Some(victim) = self.ring.victim()
-        {
-            self.board.before_dropping(&self.service, victim);
+        if self.ring.is_full_for(text.len()) {
+            self.ring.let_go(self.service.needed());
+            if let Some(victim) = self.ring.victim() {
+                self.board.before_dropping(&self.service, victim);
+            }
+            // The keeper copies this segment while we fill the next.
+            self.board.work.ring();
         }
         let lines = u64::from(header.lines);
         match self.ring.append(header, text) {
