@@ -11,6 +11,7 @@ pub mod cgroup;
 pub mod console;
 pub mod control;
 pub mod disk;
+pub mod forward;
 pub mod log;
 pub mod logd;
 pub mod monotonic;
@@ -33,6 +34,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         Some((word, rest)) if word == "agent" => agent::main(rest),
         Some((word, rest)) if word == "probe" => probe_main(rest),
         Some((word, rest)) if word == "logd" => logd::main(rest),
+        Some((word, rest)) if word == "log-forward" => forward::main(rest),
         Some((word, [])) if word == "unmount" => {
             shutdown::unmount::run();
             ExitCode::SUCCESS

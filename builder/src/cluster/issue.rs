@@ -68,6 +68,7 @@ pub fn configs(
         },
         cluster: cluster.clone(),
         role: role_config(machine.role, plan, secrets, &token),
+        log: plan.log.clone(),
         drills: machine.drills.clone(),
     };
     Ok(plan.machines.iter().map(config).collect())

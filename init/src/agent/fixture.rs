@@ -82,6 +82,7 @@ pub(crate) fn config(role: Role) -> MachineConfig {
             machines,
         },
         role: of_role(role),
+        log: None,
         drills: Vec::new(),
     }
 }

@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     fn board() -> Board {
-        let service = Arc::new(Service::new("etcd".to_owned(), "/nonexistent".into(), 0));
+        let service = Arc::new(Service::new("etcd".to_owned(), "/nonexistent".into(), 1 << 20));
         Board::new(BootId::default(), "/nonexistent".into(), vec![service])
     }
 

@@ -3,7 +3,7 @@
 //! A reader that is slow is waited for by nobody but its own thread in logd; what it was too slow for
 //! comes as [`Reply::Missed`].
 
-use std::io::{self, BufReader};
+use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -46,13 +46,28 @@ fn ask(socket: &Path, query: &Query) -> io::Result<Answers> {
 }
 
 impl Answers {
-    /// How long to wait for the next answer; then it is an error of kind `WouldBlock`, after which
-    /// nothing more can be read unless nothing of an answer had come.
+    /// Whether something of the next answer is here already.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        !self.0.buffer().is_empty()
+    }
+
+    /// Waits for something of the next answer, at most `time`; false if nothing came. Also true at the end.
     ///
     /// # Errors
-    /// Those of setsockopt(2).
-    pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.get_ref().set_read_timeout(timeout)
+    /// Those of read(2).
+    pub fn wait(&mut self, time: Duration) -> io::Result<bool> {
+        if self.has_more() {
+            return Ok(true);
+        }
+        self.0.get_ref().set_read_timeout(Some(time))?;
+        let came = match self.0.fill_buf() {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
+            Err(error) => Err(error),
+        };
+        self.0.get_ref().set_read_timeout(None)?;
+        came
     }
 
     /// The connection, to end it from another thread by shutting it down.

@@ -253,7 +253,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn a_ring_holds_the_latest_lines_without_gaps_and_never_more_than_its_bound(
             blocks in prop::collection::vec((1..64_000_usize, any::<bool>()), 1..60),
