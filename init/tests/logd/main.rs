@@ -242,7 +242,9 @@ fn readers_beyond_the_limit_are_refused_and_may_come_back() {
         Reply::Refused(_) => None,
         other => panic!("{other:?}"),
     });
-    assert_eq!(served.count(), 32);
+    // Those who asked before may not have left their seats yet.
+    let served = served.count();
+    assert!((28..=32).contains(&served), "{served}");
     drop(readers);
     wait_for(|| matches!(follow().next(), Some(Ok(Reply::Line(_)))).then_some(()));
 }
@@ -270,8 +272,9 @@ fn a_full_disk_costs_only_what_the_disk_would_have_had_and_passes() {
         (counters.dropped_disk > 0).then_some(counters)
     });
     assert!(counters.dropped_disk < 2000, "{counters:?}");
-    let text = fs::read(bench.terminate().join("a/0000000000000000.log")).unwrap();
-    assert!(text.windows(10).any(|window| window == b"room again"));
+    let segments = fs::read_dir(bench.terminate().join("a")).unwrap();
+    let has_it = |path| fs::read(path).unwrap().windows(10).any(|window| window == b"room again");
+    assert!(segments.map(|entry| entry.unwrap().path()).any(has_it));
 }
 
 #[test]
@@ -280,8 +283,8 @@ fn after_an_orderly_end_everything_is_on_disk() {
     bench.start();
     bench.write(0, b"first\nunfinished");
     bench.lines_until(of("a"), |lines| lines.len() == 1);
-    bench.terminate();
-    fs::remove_dir_all(bench.dir().join("memory")).unwrap();
+    let text = fs::read(bench.terminate().join("a/0000000000000000.log")).unwrap();
+    assert!(text.ends_with(b"unfinished"));
     bench.start();
     let texts: Vec<_> = bench.lines(of("a")).iter().map(Line::shown).collect();
     assert_eq!(texts, ["first", "unfinished"]);
