@@ -30,10 +30,10 @@ impl Road {
         let mut road = Self { dir, pipe: io::pipe().unwrap(), children: Vec::new() };
         let read = road.pipe.0.try_clone().unwrap();
         let path = |name: &str| road.dir.path().join(name).display().to_string();
-        let words = ["logd", "--pipe", "0=a,4000000000,4000000000,16", "--memory", &path("memory")];
-        let words: Vec<_> = [&words[..], &["--disk", &path("disk"), "--socket", &path("logs")]].concat();
+        let (memory, disk, logs) = (path("memory"), path("disk"), path("logs"));
+        let words = ["--memory", &memory, "--disk", &disk, "--socket", &logs];
+        let words = [&["logd", "--pipe", "0=a,4000000000,4000000000,16"][..], &words].concat();
         road.children.push(init(&words).stdin(Stdio::from(read)).spawn().unwrap());
-        let logs = path("logs");
         wait_for(|| client::counters(logs.as_ref()).ok());
         road.forward(arguments);
         road

@@ -27,7 +27,7 @@ pub(super) enum LinkError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The network, or the server.
-    #[error("{doing}: {source}")]
+    #[error("{doing}")]
     Io {
         /// What.
         doing: &'static str,

@@ -111,7 +111,7 @@ pub fn main(words: &[String]) -> ExitCode {
 enum ForwardError {
     #[error(transparent)]
     Link(#[from] LinkError),
-    #[error("reading lines from logd: {0}")]
+    #[error("reading lines from logd")]
     Logd(#[source] io::Error),
     #[error("logd refuses: {0}")]
     Refused(String),

@@ -56,6 +56,10 @@ pub fn run(board: &Arc<Board>, listener: &UnixListener) {
             continue;
         };
         let seat = Seat::take(board);
+        if seat.before >= READERS_MAX * 2 {
+            // So many that not even refusals are worth a thread.
+            continue;
+        }
         let spawned = thread::Builder::new().name("reader".to_owned()).stack_size(STACK).spawn(move || {
             // A reader that is gone is no news, and whatever else it was, it is told by the end.
             let _ = serve(seat, stream);
@@ -69,13 +73,14 @@ pub fn run(board: &Arc<Board>, listener: &UnixListener) {
 /// One of the readers that are served at once, counted as long as it exists.
 struct Seat {
     board: Arc<Board>,
-    is_free: bool,
+    /// How many there were before.
+    before: usize,
 }
 
 impl Seat {
     fn take(board: &Arc<Board>) -> Self {
         let before = board.readers.fetch_add(1, SeqCst);
-        Self { board: Arc::clone(board), is_free: before < READERS_MAX }
+        Self { board: Arc::clone(board), before }
     }
 }
 
@@ -88,11 +93,10 @@ impl Drop for Seat {
 fn serve(seat: Seat, stream: UnixStream) -> io::Result<()> {
     stream.set_read_timeout(Some(QUESTION_WITHIN))?;
     let mut reader = Reader { board: &seat.board, out: BufWriter::with_capacity(16 * 1024, stream) };
-    if !seat.is_free {
-        reader.tell(&Reply::Refused(format!("{READERS_MAX} readers are served already")))?;
-        return reader.out.flush();
-    }
     match query::receive::<Query>(&mut reader.out.get_ref(), QUESTION_MAX) {
+        Ok(Some(_)) if seat.before >= READERS_MAX => {
+            reader.tell(&Reply::Refused(format!("{READERS_MAX} readers are served already")))?;
+        }
         Ok(Some(query)) => {
             if let Err(error) = answer::answer(&seat.board, &query, &mut reader)
                 && !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)

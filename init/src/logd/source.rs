@@ -31,10 +31,10 @@ pub struct Pipe {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The socket does not work.
-    #[error("asking PID 1 for the log pipes: {0}")]
+    #[error("asking PID 1 for the log pipes")]
     Control(#[source] io::Error),
     /// What came is no answer.
-    #[error("reading PID 1's answer: {0}")]
+    #[error("reading PID 1's answer")]
     Answer(#[source] postcard::Error),
     /// Another answer.
     #[error("PID 1 gives no log pipes: {0}")]
@@ -43,7 +43,7 @@ pub enum SourceError {
     #[error("{0:?} is not FD=NAME or FD=NAME,LINES-PER-SECOND,BURST,DISK-MIB")]
     Word(String),
     /// A descriptor that cannot be read.
-    #[error("opening descriptor {number}: {source}")]
+    #[error("opening descriptor {number}")]
     Descriptor {
         /// Which.
         number: u32,

@@ -54,7 +54,7 @@ pub enum LogdError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// Something does not work.
-    #[error("{doing}: {source}")]
+    #[error("{doing}")]
     Io {
         /// What.
         doing: &'static str,
