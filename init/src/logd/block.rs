@@ -18,7 +18,7 @@ const MAGIC: [u8; 4] = *b"\x1dSB1";
 /// How a segment begins.
 const SEGMENT_MAGIC: [u8; 8] = *b"\x1dSLIPLOG";
 /// Bytes before a segment's first block.
-pub const PREFIX: usize = 24;
+pub const PREFIX: usize = 32;
 
 /// The line goes on in the next block.
 pub const CUT: u8 = 1;
@@ -135,23 +135,22 @@ impl Header {
     }
 }
 
-/// A segment's beginning.
+/// A segment's beginning: its boot, and the number before which no line of it can be.
 #[must_use]
-pub fn prefix(boot: BootId) -> [u8; PREFIX] {
+pub fn prefix(boot: BootId, first: u64) -> [u8; PREFIX] {
     let mut bytes = [0; PREFIX];
     bytes[..8].copy_from_slice(&SEGMENT_MAGIC);
-    bytes[8..].copy_from_slice(&boot.0);
+    bytes[8..24].copy_from_slice(&boot.0);
+    bytes[24..].copy_from_slice(&first.to_le_bytes());
     bytes
 }
 
-/// The boot that a segment is of, if it is one.
+/// What [`prefix`] wrote, if it was that.
 #[must_use]
-pub fn boot_of(bytes: &[u8; PREFIX]) -> Option<BootId> {
-    let (magic, boot) = bytes.split_first_chunk::<8>()?;
-    if *magic != SEGMENT_MAGIC {
-        return None;
-    }
-    Some(BootId(boot.try_into().ok()?))
+pub fn read_prefix(bytes: &[u8; PREFIX]) -> Option<(BootId, u64)> {
+    let (magic, rest) = bytes.split_first_chunk::<8>()?;
+    let (boot, first) = rest.split_first_chunk::<16>()?;
+    (*magic == SEGMENT_MAGIC).then_some((BootId(*boot), u64::from_le_bytes(first.try_into().ok()?)))
 }
 
 /// Where a header may begin in `bytes`, not before `from`.

@@ -54,6 +54,8 @@ pub struct Service {
     /// Whether its lines' numbers are the kernel's, so that gaps are not of our making.
     pub foreign_numbers: bool,
     head: AtomicU64,
+    /// All segments before this one are gone, or have become others.
+    oldest: AtomicU64,
     /// All segments before this one may go.
     needed: AtomicU64,
     /// How often its last lines were set apart.
@@ -84,6 +86,7 @@ impl Service {
             memory,
             disk_bytes,
             head: AtomicU64::new(0),
+            oldest: AtomicU64::new(0),
             // What never goes to disk is needed by nobody.
             needed: AtomicU64::new(if disk_bytes == 0 { u64::MAX } else { 0 }),
             failures: AtomicU64::new(0),
@@ -100,6 +103,17 @@ impl Service {
     /// Publishes how far its lines go.
     pub fn set_head(&self, (segment, length): (u64, u64)) {
         self.head.store(segment << LENGTH_BITS | length, SeqCst);
+    }
+
+    /// Publishes which segments are gone: before anything is written to their files.
+    pub fn set_oldest(&self, segment: u64) {
+        self.oldest.store(segment, SeqCst);
+    }
+
+    /// The first segment that is still there.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.oldest.load(SeqCst)
     }
 
     /// The segment that is written, and how much of it is whole.

@@ -101,7 +101,7 @@ impl Disk {
         }
         let path = segment::path(&self.directory, number);
         let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
-        if let Err(error) = file.write_all(&block::prefix(self.boot)) {
+        if let Err(error) = file.write_all(&block::prefix(self.boot, 0)) {
             fs::remove_file(&path)?;
             return Err(error);
         }

@@ -51,7 +51,7 @@ pub fn set_apart(memory: &Path, boot: BootId) -> io::Result<()> {
             }
         }
     }
-    let mut bytes = block::prefix(boot).to_vec();
+    let mut bytes = block::prefix(boot, 0).to_vec();
     for (header, text) in &last {
         bytes.extend_from_slice(&header.encode());
         bytes.extend_from_slice(text);

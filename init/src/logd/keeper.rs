@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::{Duration, Instant};
 
-use super::block::{HEADER, Header, PREFIX};
+use super::block::{Header, PREFIX};
 use super::board::{Board, Service};
 use super::disk::Disk;
 use super::failure;
@@ -92,7 +92,7 @@ impl Copy {
         // From the first block that the disk does not have.
         'found: for number in segment::list(&service.memory)? {
             (segment, offset) = (number, PREFIX as u64);
-            let Some(mut reader) = Reader::open(&segment::path(&service.memory, number))? else { continue };
+            let Some(mut reader) = Reader::open_leased(&service, number)? else { continue };
             loop {
                 offset = reader.offset();
                 match reader.next()? {
@@ -134,35 +134,46 @@ impl Copy {
                 Err(error) => return Err(error),
             };
             let sealed = self.segment < newest;
-            // It is open: what is in it stays, even when the ring lets it go.
+            let end = if sealed { ring::SEGMENT } else { length };
+            buffer.resize(ring::SEGMENT as usize, 0);
+            let range = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(0);
+            let read = file.read_at(buffer.get_mut(..range).unwrap_or_default(), self.offset)?;
+            if self.service.oldest() > self.segment {
+                // It was taken away meanwhile: what was read may be anything.
+                (self.segment, self.offset) = (self.service.oldest(), PREFIX as u64);
+                continue;
+            }
+            let written = self.write(buffer.get(..read).unwrap_or_default())?;
+            self.offset += written as u64;
             board.needs_from(&self.service, if sealed { self.segment + 1 } else { self.segment });
-            let end = if sealed { file.metadata()?.len() } else { length };
-            if end > self.offset {
-                buffer.resize(ring::SEGMENT as usize, 0);
-                let range = usize::try_from(end - self.offset).unwrap_or(usize::MAX);
-                let blocks = buffer.get_mut(..range).ok_or(io::ErrorKind::InvalidData)?;
-                file.read_exact_at(blocks, self.offset)?;
-                self.write(blocks)?;
-                self.offset = end;
-            } else if sealed {
+            if sealed {
                 (self.segment, self.offset) = (self.segment + 1, PREFIX as u64);
-            } else {
+            } else if written < read || read == 0 {
                 return Ok(());
             }
         }
     }
 
-    fn write(&mut self, blocks: &[u8]) -> io::Result<()> {
-        self.disk.append(blocks)?;
-        let mut rest = blocks;
-        while let Some(header) = rest.first_chunk::<HEADER>().and_then(Header::decode) {
-            if header.first > self.next && !self.service.foreign_numbers {
-                self.service.disk_lost.fetch_add(header.first - self.next, Relaxed);
-            }
-            self.next = header.next();
-            rest = rest.get(header.span()..).unwrap_or_default();
+    /// Writes the blocks that `bytes` begins with; how many bytes they are. What follows them in a
+    /// segment was left over of an earlier one, and has lower numbers.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (mut end, mut next, mut lost) = (0, self.next, 0);
+        while let Some(header) = bytes.get(end..).and_then(<[u8]>::first_chunk).and_then(Header::decode)
+            && header.first >= next
+            && end + header.span() <= bytes.len()
+        {
+            lost += header.first - next;
+            next = header.next();
+            end += header.span();
         }
-        Ok(())
+        if end > 0 {
+            self.disk.append(bytes.get(..end).unwrap_or_default())?;
+        }
+        self.next = next;
+        if !self.service.foreign_numbers {
+            self.service.disk_lost.fetch_add(lost, Relaxed);
+        }
+        Ok(end)
     }
 
     /// Failures are rare and what everybody asks for afterwards: these lines are synced.

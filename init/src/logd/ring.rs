@@ -5,7 +5,7 @@
 //! goes soon, and the whole never takes more than a mebibyte. Copying to disk is `keeper`'s.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::block::{self, Header};
@@ -18,6 +18,9 @@ pub const SEGMENT: u64 = 128 * 1024;
 pub const SEGMENTS: u64 = 8;
 /// Segments that are kept although the disk has them: who asks for the latest lines reads no disk.
 pub const SEGMENTS_COPIED: u64 = 3;
+
+/// A segment's file that waits to be used again.
+const SPARE: &str = "spare";
 
 /// The writing end of a service's lines.
 #[derive(Debug)]
@@ -61,15 +64,16 @@ impl Ring {
             }
             return Ok(Self { newest: tail.segment + 1, oldest: tail.segment + 1, ..fresh });
         };
-        let file = OpenOptions::new().append(true).open(segment::path(directory, tail.segment))?;
+        let mut file = OpenOptions::new().write(true).open(segment::path(directory, tail.segment))?;
         file.set_len(tail.length)?;
         if tail.length == 0 {
-            (&file).write_all(&block::prefix(boot))?;
+            file.write_all(&block::prefix(boot, last.next()))?;
         }
+        let length = file.seek(SeekFrom::End(0))?;
         Ok(Self {
             file: Some(file),
             newest: tail.segment,
-            length: tail.length.max(block::PREFIX as u64),
+            length,
             oldest: *oldest,
             next: last.next(),
             bytes: last.bytes,
@@ -89,12 +93,12 @@ impl Ring {
         if self.is_full_for(text.len()) || self.file.is_none() {
             self.rotate()?;
         }
-        if let Some(file) = &self.file {
-            if let Err(error) = write_both(file, &header.encode(), text) {
-                // Whatever was written of it would hide what follows.
-                file.set_len(self.length)?;
-                return Err(error);
-            }
+        if let Some(mut file) = self.file.as_ref()
+            && let Err(error) = write_both(file, &header.encode(), text)
+        {
+            // What was written of it is written over by what comes next.
+            file.seek(SeekFrom::Start(self.length))?;
+            return Err(error);
         }
         self.length += header.span() as u64;
         (self.next, self.bytes, self.dropped) = (header.next(), header.bytes, header.dropped);
@@ -113,14 +117,26 @@ impl Ring {
         (self.newest - self.oldest + 1 >= SEGMENTS).then_some(self.oldest)
     }
 
-    /// Lets go what is before `needed`, as the disk has it, but for the latest.
-    pub fn let_go(&mut self, needed: u64) {
-        while self.oldest < needed && self.newest - self.oldest + 1 > SEGMENTS_COPIED {
-            // What cannot be removed now is removed when it must.
-            if self.remove_oldest().is_err() {
-                return;
-            }
+    /// The oldest segment: all before are gone, or have become others.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.oldest
+    }
+
+    /// The same, unless it is one of the latest.
+    pub fn let_go_copied(&mut self) {
+        if self.newest - self.oldest + 1 >= SEGMENTS_COPIED {
+            self.let_go();
         }
+    }
+
+    /// Takes the oldest segment away. Its file waits to be used again, unless one does already.
+    /// Nobody may read from it any more, so tell before the next block is appended.
+    pub fn let_go(&mut self) {
+        let old = segment::path(&self.directory, self.oldest);
+        // What cannot be moved or removed is no obstacle: its number is not used again.
+        let _ = fs::rename(old, self.directory.join(SPARE));
+        self.oldest += 1;
     }
 
     /// The segment that is written and its length: all before is there to be read.
@@ -145,25 +161,16 @@ impl Ring {
         if self.file.is_none() {
             fs::create_dir_all(&self.directory)?;
         }
-        while number - self.oldest >= SEGMENTS {
-            self.remove_oldest()?;
+        if number - self.oldest >= SEGMENTS {
+            self.let_go();
         }
-        let path = segment::path(&self.directory, number);
-        let file = OpenOptions::new().append(true).create_new(true).open(&path)?;
-        if let Err(error) = (&file).write_all(&block::prefix(self.boot)) {
-            // An empty segment is of no boot; it would end what readers and our successor follow.
-            fs::remove_file(&path)?;
-            return Err(error);
-        }
+        // Its pages are there already, which is half of what writing costs. It gets its beginning
+        // before its name, so that nothing that was in it before is taken for a part of it.
+        let spare = self.directory.join(SPARE);
+        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&spare)?;
+        file.write_all(&block::prefix(self.boot, self.next))?;
+        fs::rename(&spare, segment::path(&self.directory, number))?;
         (self.file, self.newest, self.length) = (Some(file), number, block::PREFIX as u64);
-        Ok(())
-    }
-
-    fn remove_oldest(&mut self) -> io::Result<()> {
-        match fs::remove_file(segment::path(&self.directory, self.oldest)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => self.oldest += 1,
-        }
         Ok(())
     }
 }

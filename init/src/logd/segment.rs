@@ -1,15 +1,18 @@
 //! Files of blocks: how they are named, listed and read back.
 //!
 //! A service's lines are in a directory of segments, numbered without gaps; memory (tmpfs) and
-//! disk have the same format. A segment only ever grows, and goes away whole, so whoever has one
-//! open reads it to its end in peace. Writing is in `ring` and `disk`.
+//! disk have the same format. Writing is in `ring` and `disk`. In memory a segment's file is used again for a
+//! later one, pages and all: what is left in it of before is known by its lower numbers, and
+//! whoever reads along is told by the service's `oldest` when it has been taken away.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::block::{self, HEADER, Header, PREFIX};
+use super::board::Service;
 use super::record::BootId;
 
 /// What is read at once; who asks about all services holds this of each.
@@ -63,7 +66,11 @@ pub struct Reader {
     at: usize,
     /// The text of the latest block.
     text: std::ops::Range<usize>,
+    /// No line of it has a lower number; what does is left over of an earlier segment.
+    next: u64,
     spoiled: u64,
+    /// For one in memory: its number, and who knows whether it is still there.
+    lease: Option<(u64, Arc<Service>)>,
 }
 
 impl Reader {
@@ -77,15 +84,34 @@ impl Reader {
         if read_up_to(&file, &mut prefix, 0)? < PREFIX {
             return Ok(None);
         }
-        Ok(block::boot_of(&prefix).map(|boot| Self {
+        Ok(block::read_prefix(&prefix).map(|(boot, next)| Self {
             file,
             boot,
             base: PREFIX as u64,
             held: Vec::new(),
             at: 0,
             text: 0..0,
+            next,
             spoiled: 0,
+            lease: None,
         }))
+    }
+
+    /// Opens segment `number` in the memory of `service`, which may be taken away at any time.
+    ///
+    /// # Errors
+    /// Those of open(2) and read(2).
+    pub fn open_leased(service: &Arc<Service>, number: u64) -> io::Result<Option<Self>> {
+        let reader = Self::open(&path(&service.memory, number))?;
+        let reader = reader.map(|reader| Self { lease: Some((number, Arc::clone(service))), ..reader });
+        // What was read of it so far may be of its successor.
+        Ok(reader.filter(|reader| !reader.is_taken()))
+    }
+
+    /// Whether the segment was taken away: then what is read from it now is nothing of it.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.lease.as_ref().is_some_and(|(number, service)| service.oldest() > *number)
     }
 
     /// The boot that it is of.
@@ -117,33 +143,32 @@ impl Reader {
     /// # Errors
     /// Those of read(2).
     pub fn next(&mut self) -> io::Result<Next> {
-        loop {
-            let Some(bytes) = self.hold(HEADER)?.and_then(|bytes| bytes.first_chunk::<HEADER>()) else {
-                return Ok(self.end());
-            };
+        let (begun, spoiled) = (self.offset(), self.spoiled);
+        while let Some(bytes) = self.hold(HEADER)?.and_then(|bytes| bytes.first_chunk::<HEADER>()) {
             let Some(header) = Header::decode(bytes) else {
-                if !self.search()? {
-                    return Ok(self.end());
+                if self.search()? {
+                    continue;
                 }
-                continue;
+                break;
             };
-            let Some(whole) = self.hold(header.span())? else { return Ok(self.end()) };
+            if header.first < self.next {
+                break;
+            }
+            let Some(whole) = self.hold(header.span())? else { break };
             let good = header.fits(whole.get(HEADER..).unwrap_or_default());
             self.text = self.at + HEADER..self.at + header.span();
             self.at += header.span();
-            if good {
+            if good && !self.is_taken() {
+                self.next = header.next();
                 return Ok(Next::Block(header));
             }
             self.spoiled += 1;
         }
-    }
-
-    /// What is held of a block that is not whole is read anew next time: it may be taken back.
-    fn end(&mut self) -> Next {
-        // Nor does a reader that waits for more hold memory meanwhile.
-        self.base += self.at as u64;
+        // Nothing has moved: what is not whole, or was left over, is looked at anew next time. Nor
+        // does a reader that waits for more hold memory meanwhile.
+        (self.base, self.spoiled) = (begun, spoiled);
         (self.at, self.text, self.held) = (0, 0..0, Vec::new());
-        Next::End
+        Ok(Next::End)
     }
 
     /// At least `need` bytes from the next block's beginning on, if there are so many.
@@ -292,6 +317,30 @@ mod tests {
             let expected = if at < ends[0] { vec![1, 2, 3] } else { vec![0, 3] };
             assert_eq!(numbers(&path), (expected, 1), "spoiled at {at}");
         }
+    }
+
+    #[test]
+    fn what_is_left_over_in_a_file_that_is_used_again_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ring = Ring::open(dir.path(), BOOT).unwrap();
+        let say = |ring: &mut Ring, text: &[u8]| {
+            ring.append(Header { lines: 1, ..Header::default() }, text).unwrap()
+        };
+        let long = [&[b'x'; 60_000][..], b"\n"].concat();
+        for _ in 0..4 {
+            say(&mut ring, &long);
+        }
+        ring.let_go();
+        for _ in 4..6 {
+            say(&mut ring, b"short\n");
+        }
+        say(&mut ring, &long);
+        let newest = path(dir.path(), ring.head().0);
+        assert!(fs::metadata(&newest).unwrap().len() > 100_000, "its file was used before");
+        let first = numbers(&newest).0;
+        assert_eq!(first.last(), Some(&6));
+        assert!(first.windows(2).all(|pair| pair[0] + 1 == pair[1]));
+        assert_eq!(tail(dir.path()).unwrap().unwrap().last.unwrap().first, 6);
     }
 
     #[test]

@@ -80,10 +80,14 @@ impl Shelf {
     /// Stores a block. What does not fit is counted: nobody could do anything about it here.
     pub fn store(&mut self, header: Header, text: &[u8]) {
         if self.ring.is_full_for(text.len()) {
-            self.ring.let_go(self.service.needed());
             if let Some(victim) = self.ring.victim() {
                 self.board.before_dropping(&self.service, victim);
+                self.ring.let_go();
+            } else if self.ring.oldest() < self.service.needed() {
+                self.ring.let_go_copied();
             }
+            // Before anything is written to what readers and the keeper may be reading.
+            self.service.set_oldest(self.ring.oldest());
             // The keeper copies this segment while we fill the next.
             self.board.work.ring();
         }
@@ -124,6 +128,7 @@ impl Shelf {
         self.service.lines.store(lines, Relaxed);
         self.service.bytes.store(bytes, Relaxed);
         self.service.limited.store(dropped, Relaxed);
+        self.service.set_oldest(self.ring.oldest());
         self.service.set_head(self.ring.head());
     }
 }
