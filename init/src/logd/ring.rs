@@ -123,13 +123,6 @@ impl Ring {
         self.oldest
     }
 
-    /// The same, unless it is one of the latest.
-    pub fn let_go_copied(&mut self) {
-        if self.newest - self.oldest + 1 >= SEGMENTS_COPIED {
-            self.let_go();
-        }
-    }
-
     /// Takes the oldest segment away. Its file waits to be used again, unless one does already.
     /// Nobody may read from it any more, so tell before the next block is appended.
     pub fn let_go(&mut self) {
@@ -137,6 +130,13 @@ impl Ring {
         // What cannot be moved or removed is no obstacle: its number is not used again.
         let _ = fs::rename(old, self.directory.join(SPARE));
         self.oldest += 1;
+    }
+
+    /// The same, unless it is one of the latest.
+    pub fn let_go_copied(&mut self) {
+        if self.newest - self.oldest + 1 >= SEGMENTS_COPIED {
+            self.let_go();
+        }
     }
 
     /// The segment that is written and its length: all before is there to be read.

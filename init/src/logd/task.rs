@@ -30,9 +30,9 @@ use crate::agent;
 /// So much is worth waking the keeper for; it looks by itself once per second.
 const WORTH_COPYING: u64 = 64 * 1024;
 /// A turn that brings less than this, right after another, is followed by a pause.
-const SMALL_TURN: usize = 96 * 1024;
-/// The pause: 60 KiB of the fastest writer of lines, which is less than any pipe.
-const GATHER: Duration = Duration::from_micros(200);
+const SMALL_TURN: usize = 64 * 1024;
+/// The pause: 30 KiB of the fastest writer of lines, which is less than any pipe. A longer one was slower.
+const GATHER: Duration = Duration::from_micros(50);
 /// Turns closer together than this are fast.
 const FAST: Duration = Duration::from_millis(1);
 /// What the keeper may take to write the rest when we are asked to end.
