@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check;
 mod demo;
+mod log_path;
 mod mutants;
 mod repro;
 mod run;
@@ -42,6 +43,8 @@ enum Task {
     Bench(bench::Args),
     /// Breaks the decision core in the ways of tests/mutants.toml: do its tests notice?
     Mutants(mutants::Args),
+    /// How fast lines go from a service's pipe to their rings, beside s6-log
+    LogPath(log_path::Args),
     #[command(name = repro::elsewhere::TASK, hide = true)]
     Elsewhere,
 }
@@ -52,6 +55,7 @@ fn main() -> Result<()> {
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Repro(args) => repro::run(&args).and_then(Tally::verdict),
+        Task::LogPath(args) => log_path::run(&args),
         Task::Elsewhere => repro::elsewhere::enter(),
         Task::Bench(args) => bench::run(&args),
         Task::Mutants(args) => mutants::run(&args),
