@@ -1,4 +1,7 @@
 //! The process: one connection after the other, each from the last line that was confirmed.
+//!
+//! Where lines come from is `logd::client`'s, what they look like on the way is the formatter's
+//! beside this file; nothing here ever holds logd up, it reads when it can send.
 
 use std::fs;
 use std::io;

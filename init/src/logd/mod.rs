@@ -4,9 +4,8 @@
 //! nobody. The `keeper` copies them to disk. A reader (`serve`) walks through both. They share files and
 //! a `board` of counters, so a disk or a reader that hangs stops nothing but itself.
 //!
-//! Storage: `block` is the format, `segment` a file of blocks, `ring` the files in memory, `disk` those
-//! on disk, `failure` what is set apart. Intake: `source`, `cut`, `limit`, `shelf`, `intake`, `kernel`.
-//! Readers: `query` and `record` are the words, `walk` and `answer` the search, `client` the other end.
+//! Storage: `block` is the format, `segment` a file of it, `ring` files in memory, `disk` those on disk,
+//! `failure` what is set apart. Readers: `query` and `record` are the words, `walk` and `answer` the search.
 
 pub mod client;
 pub mod query;
