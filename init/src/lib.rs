@@ -1,9 +1,9 @@
 //! PID 1, the initramfs stage and the machine's agents.
 //!
 //! `stage1` finds and verifies the slot, `boot` prepares the kernel's interfaces,
-//! `supervisor` keeps the services of the image running and `shutdown` ends them. `agent`
-//! and `probe` are processes of their own, started by the supervisor like any service:
-//! nothing that parses bytes from the network runs as PID 1.
+//! `supervisor` keeps the services of the image running and `shutdown` ends them. `agent`,
+//! `probe`, `logd` and `forward` are processes of their own, started by the supervisor:
+//! nothing that parses bytes from the network runs as PID 1, and nothing that writes to a disk.
 
 pub mod agent;
 pub mod boot;
