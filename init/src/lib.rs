@@ -2,8 +2,8 @@
 //!
 //! `stage1` finds and verifies the slot, `boot` prepares the kernel's interfaces,
 //! `supervisor` keeps the services of the image running and `shutdown` ends them. `agent`,
-//! `apid` and `probe` are processes of their own, started by the supervisor like any service:
-//! nothing that parses bytes from the network runs as PID 1.
+//! `apid`, `probe`, `probed`, `logd` and `forward` are processes of their own, started by the
+//! supervisor: nothing that parses bytes from the network runs as PID 1.
 
 pub mod agent;
 pub mod apid;

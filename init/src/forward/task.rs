@@ -1,7 +1,7 @@
 //! The process: one connection after the other, each from the last line that was confirmed.
 //!
-//! Where lines come from is `logd::client`'s, what they look like on the way is the formatter's
-//! beside this file; nothing here ever holds logd up, it reads when it can send.
+//! What was confirmed is written down once per second, so that a forwarder that is started anew
+//! goes on where it was. Nothing here keeps a service, logd or PID 1 waiting.
 
 use std::fs;
 use std::io;

@@ -253,3 +253,98 @@ fn file_of(which: Failure) -> &'static str {
         Failure::Latest => failure::LATEST,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::logd::block::Header;
+    use crate::logd::board::Service;
+    use crate::logd::disk::Disk;
+    use crate::logd::ring::Ring;
+
+    const OLD: BootId = BootId([1; 16]);
+    const NEW: BootId = BootId([2; 16]);
+
+    /// Everything that was told.
+    #[derive(Default)]
+    struct Told(Vec<Reply>);
+
+    impl Audience for Told {
+        fn tell(&mut self, reply: &Reply) -> io::Result<()> {
+            self.0.push(reply.clone());
+            Ok(())
+        }
+
+        fn wait(&mut self, _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    impl Told {
+        fn texts(&self) -> Vec<String> {
+            let text = |reply: &Reply| match reply {
+                Reply::Line(line) => line.shown(),
+                other => panic!("{other:?}"),
+            };
+            self.0.iter().map(text).collect()
+        }
+    }
+
+    fn header(monotonic: u64) -> Header {
+        Header { lines: 1, monotonic, realtime: 1_000_000, ..Header::default() }
+    }
+
+    /// etcd said "old" late in the boot before, "new" early in this one; flannel was only in the image before.
+    fn board(dir: &std::path::Path) -> Board {
+        let disk = dir.join("disk");
+        for (service, monotonic) in [("etcd", 900), ("flannel", 800)] {
+            let text = format!("{service} old\n");
+            let header = header(monotonic).over(text.as_bytes());
+            let (mut ring, _) = Disk::open(&disk.join(service), 1 << 20, OLD).unwrap();
+            ring.append(&[&header.encode()[..], text.as_bytes()].concat()).unwrap();
+        }
+        boots::note(&disk, OLD).unwrap();
+        boots::note(&disk, NEW).unwrap();
+        let service = Arc::new(Service::new("etcd".to_owned(), dir.join("memory"), 1 << 20));
+        let mut ring = Ring::open(&service.memory, NEW).unwrap();
+        ring.append(header(5), b"etcd new\n").unwrap();
+        service.set_head(ring.head());
+        service.lines.store(1, Relaxed);
+        Board::new(NEW, disk, vec![service])
+    }
+
+    fn texts(wanted: Wanted) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut told = Told::default();
+        answer(&board(dir.path()), &Query::Lines(wanted), &mut told).unwrap();
+        told.texts()
+    }
+
+    #[test]
+    fn boots_come_in_their_order_whatever_the_clock_said() {
+        let all = texts(Wanted { boot: Boots::All, ..Wanted::default() });
+        assert_eq!(all, ["flannel old", "etcd old", "etcd new"]);
+        assert_eq!(texts(Wanted { boot: Boots::All, tail: Some(2), ..Wanted::default() }), all[1..]);
+    }
+
+    #[test]
+    fn a_boot_is_asked_for_by_how_long_ago_it_was() {
+        let ago = |n| texts(Wanted { boot: Boots::Ago(n), ..Wanted::default() });
+        assert_eq!(texts(Wanted::default()), ["etcd new"]);
+        assert_eq!(ago(0), ["etcd new"]);
+        assert_eq!(ago(1), ["flannel old", "etcd old"]);
+        assert!(ago(2).is_empty());
+        assert_eq!(texts(Wanted { boot: Boots::Id(OLD), ..Wanted::default() }), ago(1));
+    }
+
+    #[test]
+    fn nobody_is_known_who_never_said_anything_and_has_no_pipe() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut told = Told::default();
+        let wanted = Wanted { service: Some("haproxy".to_owned()), ..Wanted::default() };
+        answer(&board(dir.path()), &Query::Lines(wanted), &mut told).unwrap();
+        assert_eq!(told.0, [Reply::Refused("no lines of haproxy".to_owned())]);
+    }
+}

@@ -1,11 +1,11 @@
 //! `init logd`: what services, PID 1 and the kernel say, stored and given to readers.
 //!
-//! Three kinds of threads. Intake (`task`) reads the pipes and stores lines in memory; it waits for
-//! nobody. The `keeper` copies them to disk. A reader (`serve`) walks through both. They share files and
-//! a `board` of counters, so a disk or a reader that hangs stops nothing but itself.
-//!
-//! Storage: `block` is the format, `segment` a file of it, `ring` files in memory, `disk` those on disk,
-//! `failure` what is set apart. Readers: `query` and `record` are the words, `walk` and `answer` the search.
+//! Intake (`task`) reads the pipes and stores lines in memory; it waits for nobody. The `keeper` copies
+//! them to disk. A reader's thread (`serve`) walks through both. They share files and a `board` of counters,
+//! so a disk or a reader that hangs stops nothing but itself. Storage: `block` is the format, `segment` a
+//! file of blocks, `ring` those in memory, `disk` those on disk, `failure` what is set apart.
+//! Intake: `source`, `cut`, `limit`, `shelf`, `intake`, `kernel`. Readers: `query` and `record` are the
+//! words, `walk` and `answer` the search, `client` the other end.
 
 pub mod client;
 pub mod query;
