@@ -174,15 +174,21 @@ fn a_server_that_reads_nothing_keeps_no_service_waiting_and_still_gets_what_the_
     let began = Instant::now();
     for _ in 0..100 {
         (&road.pipe.1).write_all(&line.repeat(100)).unwrap();
-        // A pace that a disk keeps up with.
+        // A pace that most disks keep up with; on a machine that does not, what is gone is told.
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     let mut stream = stream;
-    for n in 0..10_000 {
+    let (mut got, mut gone) = (0, 0);
+    while got + gone < 10_000 {
         let message = message(&mut stream).unwrap();
-        assert!(message.contains(&format!("sequenceId=\"{}\"", n + 1)), "{n}: {message}");
+        match message.split_once(" lines are gone") {
+            Some((before, _)) => gone += before.rsplit(' ').next().unwrap().parse::<u32>().unwrap(),
+            None => got += 1,
+        }
     }
+    assert_eq!(got + gone, 10_000, "every line is there or told of: {got} and {gone}");
+    assert!(got >= 1000, "{got}");
 }
 
 #[test]

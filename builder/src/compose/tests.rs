@@ -153,9 +153,9 @@ fn a_service_whose_program_no_component_brings_is_refused() {
 #[test]
 fn a_service_that_needs_one_outside_the_role_is_refused_by_its_edge() {
     let fixture = Fixture::new();
-    fixture.write("profiles/services/thing.toml", &format!("{SERVICE}needs = ['pki']\n"));
+    fixture.write("profiles/services/thing.toml", &format!("requires = ['pki']\n{SERVICE}"));
     let error = format!("{:#}", fixture.compose().unwrap_err());
-    assert!(error.contains("the services of role worker: service thing needs pki"), "{error}");
+    assert!(error.contains("the services of role worker: service thing requires pki"), "{error}");
 }
 
 #[test]
