@@ -71,7 +71,12 @@ impl Services {
             State::Starting(StartDeadline::Fails(until)) => {
                 format!("was started and has not shown that it is ready; it is stopped in {}", left(*until))
             }
-            State::Starting(_) => "was started and has not shown that it is ready".to_owned(),
+            State::Starting(_) => match member.run.health.unclear() {
+                0 => "was started and has not shown that it is ready".to_owned(),
+                times => {
+                    format!("was started and has not shown that it is ready; it could not be asked {times} times")
+                }
+            },
             State::Ready => "is ready".to_owned(),
             State::Done => "its task is done".to_owned(),
             State::Degraded(Degradation::Probe) => "runs, but its probe says no".to_owned(),
