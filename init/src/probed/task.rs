@@ -19,8 +19,11 @@ use crate::probe::{self, Question};
 
 /// Questions that are asked at the same time.
 const ASKED_MAX: usize = 8;
-/// Between two attempts at one question.
+/// Between two attempts at one question, at least.
 const PAUSE: Duration = Duration::from_millis(50);
+/// So many times as long as an attempt took is the pause after it: a handshake on a slow machine must not
+/// take the CPU that the service needs to get ready.
+const PAUSE_FACTOR: u32 = 4;
 /// A thread here needs little; the default reserves two megabytes of address space for each.
 const STACK: usize = 256 * 1024;
 
@@ -146,12 +149,14 @@ impl Desk {
             }
         };
         loop {
+            let began = Instant::now();
             let found = finding::of(&probe::ask(&question));
+            let took = began.elapsed();
             let over = Instant::now() >= asked.deadline || self.is_forgotten(asked.number);
             if found == Finding::Good || over {
                 return found;
             }
-            thread::sleep(PAUSE);
+            thread::sleep(PAUSE.max(took.saturating_mul(PAUSE_FACTOR)));
         }
     }
 
