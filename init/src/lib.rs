@@ -23,6 +23,7 @@ pub mod service;
 pub mod shutdown;
 pub mod stage1;
 pub mod supervisor;
+pub mod text;
 pub mod tls;
 
 mod pid1;
@@ -35,7 +36,7 @@ use std::process::ExitCode;
 pub fn main(arguments: &[String]) -> ExitCode {
     match arguments.split_first() {
         Some((word, rest)) if word == "agent" => agent::main(rest),
-        Some((word, [])) if word == "apid" => apid::main(),
+        Some((word, [])) if word == "apid" => agent::process(apid::run),
         Some((word, rest)) if word == "probe" => probe_main(rest),
         Some((word, [])) if word == "probed" => agent::process(probed::run),
         Some((word, rest)) if word == "logd" => logd::main(rest),

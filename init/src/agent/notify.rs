@@ -10,6 +10,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use crate::text::one_line;
+
 /// How a status begins that is kept as the last problem.
 const PROBLEM: &str = "problem: ";
 /// The longest status that is sent; a console line, not a report.
@@ -68,7 +70,7 @@ impl Notifier {
         }
         // PID 1 puts it on the console; a log line beside it would be the same line again.
         if self.socket.is_some() {
-            self.send(&format!("STATUS={}", one_line(&text)));
+            self.send(&format!("STATUS={}", one_line(&text, STATUS_MAX)));
         } else {
             tracing::info!("{text}");
         }
@@ -92,10 +94,6 @@ fn connect(target: &OsString) -> std::io::Result<UnixDatagram> {
         _ => socket.connect(target)?,
     }
     Ok(socket)
-}
-
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(STATUS_MAX).collect()
 }
 
 #[cfg(test)]

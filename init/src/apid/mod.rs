@@ -23,17 +23,4 @@ pub mod watched;
 #[cfg(test)]
 mod promises;
 
-use std::process::ExitCode;
-
-/// Runs the process; it ends only by an error.
-#[must_use]
-pub fn main() -> ExitCode {
-    crate::agent::log_to_stdout();
-    match task::run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = crate::agent::chain(&error), "giving up");
-            ExitCode::FAILURE
-        }
-    }
-}
+pub use task::run;

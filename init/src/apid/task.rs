@@ -40,7 +40,11 @@ pub enum ApidError {
     },
 }
 
-pub(super) fn run() -> Result<(), ApidError> {
+/// Runs the process; it ends only by an error.
+///
+/// # Errors
+/// [`ApidError`].
+pub fn run() -> Result<(), ApidError> {
     let start = |doing| move |source| ApidError::Start { doing, source };
     let file = |name: &str| Path::new(paths::API).join(name);
     let identity = Identity::load(&file("tls.crt"), &file("tls.key"))?;

@@ -28,6 +28,7 @@ use crate::agent::image::Image;
 use crate::agent::paths;
 use crate::control::message::{Answer, Ending, Order, Own, Request, ServiceView};
 use crate::monotonic::Monotonic;
+use crate::text::one_line;
 
 /// The longest reason that is kept.
 const REASON_CHARS_MAX: usize = 200;
@@ -104,6 +105,10 @@ impl Api {
 
     async fn services(&self) -> Result<Vec<Service>, Refusal> {
         let views = self.views().await?;
+        self.with_usage(views).await
+    }
+
+    async fn with_usage(&self, views: Vec<ServiceView>) -> Result<Vec<Service>, Refusal> {
         self.look(|host| {
             let whole = |view: ServiceView| {
                 let usage = host.usage(&view.name);
@@ -149,11 +154,8 @@ impl Api {
 
     async fn end(&self, ending: Ending, body: &[u8], client: &Client) -> Result<Bytes, Refusal> {
         let EndRequest { reason } = from_body(body)?;
-        let plain = |text: String| -> String {
-            text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_CHARS_MAX).collect()
-        };
         let reason = match reason {
-            Some(reason) => format!("{} wants it: {}", client.name, plain(reason)),
+            Some(reason) => format!("{} wants it: {}", client.name, one_line(&reason, REASON_CHARS_MAX)),
             None => format!("{} wants it", client.name),
         };
         self.order(Order::Shutdown { ending, reason }, client).await
@@ -248,12 +250,13 @@ impl Api {
 
     /// Everything that can be counted, as Prometheus reads it.
     pub(super) async fn metrics(&self) -> Result<String, Refusal> {
+        let (views, own) = (self.views().await?, self.own().await?);
         let snapshot = Snapshot {
             version: self.version().await?,
-            services: self.services().await?,
-            own: self.own().await?,
+            marks: view::marks(&own, &views),
+            services: self.with_usage(views).await?,
+            own,
             events: self.next_event().await?.saturating_sub(1),
-            marks: self.boot().await?.marks,
             config: self.config().await?,
             pressure: self.look(|host| host.pressure()).await?,
             memory: self.look(|host| host.memory()).await?,
@@ -271,8 +274,7 @@ pub(super) fn began() -> Timestamp {
 }
 
 fn uptime_ms() -> u64 {
-    let since = Monotonic::now().since(Monotonic::from_millis(0));
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    Monotonic::now().millis()
 }
 
 fn no_service(name: &str) -> Refusal {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::answer::{self, Audience};
 use super::board::Board;
 use super::query::{self, QUESTION_MAX, Query, Reply};
+use crate::control::API_USER;
 
 /// Readers at once.
 const READERS_MAX: usize = 32;
@@ -25,9 +26,6 @@ const QUESTION_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A reader's thread keeps little on its stack.
 const STACK: usize = 128 * 1024;
-/// Who may read besides root: apid's group (its user has the same number).
-const GROUP: u32 = 901;
-
 /// Makes the socket; a former logd's is replaced.
 ///
 /// # Errors
@@ -39,7 +37,7 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     }
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o660))?;
-    match std::os::unix::fs::chown(path, None, Some(GROUP)) {
+    match std::os::unix::fs::chown(path, None, Some(API_USER)) {
         // Not root, or not of everything: a test, whose readers are ourselves.
         Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput) => {}
         result => result?,

@@ -14,9 +14,7 @@ use node_sys::event;
 use node_sys::packet::{Connection, Received};
 
 use crate::control::message::{Answer, LogPipe, PACKET_MAX, Request};
-
-/// Where PID 1 listens.
-const CONTROL: &str = "/run/slipway/control";
+use crate::control::{CONTROL, WireError};
 
 /// A pipe and whose it is.
 #[derive(Debug)]
@@ -35,7 +33,7 @@ pub enum SourceError {
     Control(#[source] io::Error),
     /// What came is no answer.
     #[error("reading PID 1's answer")]
-    Answer(#[source] postcard::Error),
+    Answer(#[source] WireError),
     /// Another answer.
     #[error("PID 1 gives no log pipes: {0}")]
     Refused(String),
@@ -62,14 +60,14 @@ pub fn from_pid1() -> Result<Vec<Pipe>, SourceError> {
 }
 
 fn ask(connection: &Connection) -> Result<Vec<Pipe>, SourceError> {
-    let request = postcard::to_allocvec(&Request::LogPipes).map_err(SourceError::Answer)?;
+    let request = Request::LogPipes.encode().map_err(SourceError::Answer)?;
     connection.send(&request, &[]).map_err(SourceError::Control)?;
     let mut buffer = vec![0; PACKET_MAX];
     let (bytes, ends) = match connection.receive(&mut buffer).map_err(SourceError::Control)? {
         Received::Packet(length, ends) => (buffer.get(..length).unwrap_or_default(), ends),
         other => return Err(SourceError::Refused(format!("{other:?}"))),
     };
-    match postcard::from_bytes(bytes).map_err(SourceError::Answer)? {
+    match Answer::decode(bytes).map_err(SourceError::Answer)? {
         Answer::LogPipes(pipes) if pipes.len() == ends.len() => {
             Ok(pipes.into_iter().zip(ends).map(|(of, end)| Pipe { of, end }).collect())
         }

@@ -77,13 +77,7 @@ pub fn main(words: &[String]) -> ExitCode {
         );
         return ExitCode::from(2);
     };
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = agent::chain(&error), "giving up");
-            ExitCode::FAILURE
-        }
-    }
+    agent::process(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<(), LogdError> {

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::text::one_line;
+
 /// The longest status that is kept, in characters: a console line, not a report.
 const STATUS_MAX: usize = 1000;
 
@@ -38,8 +40,7 @@ fn notice(line: &str) -> Option<Notice> {
         ("WATCHDOG", "1") => Some(Notice::Alive),
         ("EXTEND_TIMEOUT_USEC", time) => Some(Notice::Extend(Duration::from_micros(time.parse().ok()?))),
         ("STATUS", status) => {
-            let status: String =
-                status.chars().map(|c| if c.is_control() { ' ' } else { c }).take(STATUS_MAX).collect();
+            let status = one_line(status, STATUS_MAX);
             let status = status.trim();
             Some(match status.strip_prefix("problem:") {
                 Some(problem) => Notice::Problem(problem.trim().to_owned()),

@@ -15,7 +15,7 @@
     )
 )]
 
-mod mounts;
+pub(crate) mod mounts;
 pub mod unmount;
 
 use std::fs;

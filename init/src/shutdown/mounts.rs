@@ -25,7 +25,7 @@ pub(super) fn to_unmount(mountinfo: &str) -> Vec<PathBuf> {
 }
 
 /// A path with the kernel's `\040` for a space, and the like, undone.
-fn unescaped(text: &str) -> PathBuf {
+pub(crate) fn unescaped(text: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {

@@ -75,27 +75,17 @@ impl Supervisor {
 
     fn take_order(&mut self, order: &Order, now: Monotonic) -> Answer {
         let next_event = self.services.journal().next();
-        match order {
+        let overlay = match order {
             Order::Shutdown { ending, reason } => {
                 self.end(*ending, reason, now);
-                Answer::Accepted { changes: true, next_event }
+                return Answer::Accepted { changes: true, next_event };
             }
-            Order::Apply(name) => {
-                let overlay = self.services.place(name).and_then(|place| self.runner.overlay(place));
-                self.order(order, overlay, next_event, now)
+            Order::Apply(name) => self.services.place(name).and_then(|place| self.runner.overlay(place)),
+            Order::Reexec => {
+                return Answer::Refused("this version of PID 1 is replaced by a reboot only".to_owned());
             }
-            Order::Reexec => Answer::Refused("this version of PID 1 is replaced by a reboot only".to_owned()),
-            _ => self.order(order, None, next_event, now),
-        }
-    }
-
-    fn order(
-        &mut self,
-        order: &Order,
-        overlay: Option<crate::service::core::Digest>,
-        next_event: u64,
-        now: Monotonic,
-    ) -> Answer {
+            _ => None,
+        };
         let (outcome, steps) = self.services.order(order, overlay, now);
         self.perform(steps, now);
         match outcome {

@@ -110,8 +110,7 @@ impl Supervisor {
             poll.add(pipe, Token::Output(Place(place)).to_raw(), Interest::Read)?;
         }
         // Spreads pauses between machines that were switched on at once; it guards nothing.
-        let seed =
-            u64::from(std::process::id()) ^ u64::from(Instant::now().elapsed().subsec_nanos()) ^ now.millis();
+        let seed = u64::from(node_sys::uptime::since_boot().subsec_nanos()) ^ now.millis();
         let mut services = Services::new(table, seed, HISTORY, now);
         let (dog, told) = Dog::arm(now);
         services.note(None, &told, now);

@@ -129,12 +129,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes over a descriptor that is one.
-    #[must_use]
-    pub fn from_descriptor(descriptor: OwnedFd) -> Self {
-        Self(descriptor)
-    }
-
     /// Sends a packet.
     ///
     /// # Errors

@@ -5,6 +5,8 @@
 
 use node_api::reply::Mount;
 
+use crate::shutdown::mounts::unescaped;
+
 /// Reads the kernel's list; sizes are not in it.
 #[must_use]
 pub fn parse(text: &str) -> Vec<Mount> {
@@ -25,24 +27,7 @@ fn line(line: &str) -> Option<Mount> {
 
 /// `\040` is a space.
 fn unescape(word: &str) -> String {
-    let mut text = String::with_capacity(word.len());
-    let mut rest = word;
-    while let Some((before, after)) = rest.split_once('\\') {
-        text.push_str(before);
-        let code = after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(u8::is_ascii);
-        match code {
-            Some(code) => {
-                text.push(char::from(code));
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                text.push('\\');
-                rest = after;
-            }
-        }
-    }
-    text.push_str(rest);
-    text
+    unescaped(word).to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use node_api::reply::Process;
 
 use super::number_of;
 use crate::cgroup;
+use crate::text::one_line;
 
 /// What the kernel counts a process's time in, per second; fixed in its interface to programs.
 const TICKS_PER_SECOND: u64 = 100;
@@ -44,7 +45,7 @@ pub fn parse(texts: Texts<'_>) -> Option<Process> {
         parent: field(4)?.parse().ok()?,
         user: number_of(texts.status, "Uid")?.try_into().ok()?,
         state: field(3)?.to_owned(),
-        service: service(texts.cgroup),
+        service: cgroup::service(texts.cgroup).map(str::to_owned),
         threads: field(20)?.parse().ok()?,
         resident_bytes: number(24)?.saturating_mul(PAGE_BYTES),
         cpu_ms: ms(number(14)?.saturating_add(number(15)?)),
@@ -54,18 +55,10 @@ pub fn parse(texts: Texts<'_>) -> Option<Process> {
     })
 }
 
-/// The service whose group a process is in.
-fn service(text: &str) -> Option<String> {
-    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let ours = cgroup::SERVICES.strip_prefix(cgroup::ROOT)?;
-    let name = path.strip_prefix(ours)?.strip_prefix('/')?.split('/').next()?;
-    (!name.is_empty()).then(|| name.to_owned())
-}
-
 fn command(bytes: &[u8]) -> String {
     let words = bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty());
     let text = words.map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ");
-    text.chars().take(COMMAND_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    one_line(&text, COMMAND_MAX)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use node_api::reply::Usage;
 
 use super::number_of;
+use crate::cgroup;
 
 /// The files of a group that are read, as they are named.
 pub const FILES: [&str; 6] =
@@ -23,7 +24,7 @@ pub fn usage(file: impl Fn(&str) -> Option<String>) -> Option<Usage> {
         read_bytes: sum(&io, "rbytes="),
         written_bytes: sum(&io, "wbytes="),
         tasks: number("pids.current").unwrap_or(0),
-        oom_kills: file("memory.events").and_then(|text| number_of(&text, "oom_kill ")).unwrap_or(0),
+        oom_kills: file("memory.events").map_or(0, |text| cgroup::oom_kills(&text)),
     })
 }
 

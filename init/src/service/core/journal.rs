@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::cause::Cause;
 use crate::control::message::{EventRecord, StateName};
 use crate::monotonic::Monotonic;
+use crate::text::one_line;
 
 /// How many records are kept.
 pub const KEPT: usize = 1024;
@@ -154,7 +155,7 @@ impl Record {
 /// `text` as it may stand in a cause: bounded, one line.
 #[must_use]
 pub fn bounded(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_MAX).collect()
+    one_line(text, TEXT_MAX)
 }
 
 #[cfg(test)]

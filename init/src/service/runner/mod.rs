@@ -126,7 +126,7 @@ impl Runner {
     /// The reading end of a service's pipe.
     #[must_use]
     pub fn pipe(&self, service: Place) -> Option<BorrowedFd<'_>> {
-        self.seats.get(service.index()).map(|seat| seat.pipe().1)
+        self.seats.get(service.index()).map(Seat::output)
     }
 
     /// A service's main process.

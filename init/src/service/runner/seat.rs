@@ -92,7 +92,11 @@ impl Seat {
             burst: log.burst,
             disk_mib: log.disk_mib,
         };
-        (pipe, self.output.as_fd())
+        (pipe, self.output())
+    }
+
+    pub(super) fn output(&self) -> BorrowedFd<'_> {
+        self.output.as_fd()
     }
 
     /// Has a group in which processes can be started.
