@@ -13,7 +13,9 @@ pub mod console;
 pub mod control;
 pub mod disk;
 pub mod fence;
+pub mod forward;
 pub mod log;
+pub mod logd;
 pub mod monotonic;
 pub mod probe;
 pub mod probed;
@@ -36,6 +38,8 @@ pub fn main(arguments: &[String]) -> ExitCode {
         Some((word, [])) if word == "apid" => apid::main(),
         Some((word, rest)) if word == "probe" => probe_main(rest),
         Some((word, [])) if word == "probed" => agent::process(probed::run),
+        Some((word, rest)) if word == "logd" => logd::main(rest),
+        Some((word, rest)) if word == "log-forward" => forward::main(rest),
         Some((word, [])) if word == "unmount" => {
             shutdown::unmount::run();
             ExitCode::SUCCESS

@@ -84,6 +84,7 @@ pub fn configs(
             cluster: cluster.clone(),
             api: authority.machine(machine, lifetimes.config_days, now)?,
             role: role_config(machine.role, plan, secrets, &token),
+            log: plan.log.clone(),
             drills: machine.drills.clone(),
         })
     };

@@ -50,6 +50,9 @@ pub struct MachineConfig {
     pub api: Api,
     /// What the role needs, secrets included.
     pub role: RoleConfig,
+    /// Where lines go besides this machine's own disk; nowhere without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Log>,
     /// Rehearsed failures: what kills which service when. Empty on most machines.
     #[serde(default, rename = "drill", skip_serializing_if = "Vec::is_empty")]
     pub drills: Vec<Drill>,
@@ -240,6 +243,74 @@ pub struct BootstrapToken {
     pub expires: Timestamp,
 }
 
+/// What becomes of the machine's log lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", try_from = "LogText")]
+pub struct Log {
+    /// The syslog server (RFC 5424) that is sent every line: `tcp://HOST:PORT` or `tls://HOST:PORT`.
+    pub forward: SyslogServer,
+    /// Whose certificate it shows: needed for TLS, since an image trusts no authority of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<Certificate>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct LogText {
+    forward: SyslogServer,
+    #[serde(default)]
+    ca: Option<Certificate>,
+}
+
+impl TryFrom<LogText> for Log {
+    type Error = &'static str;
+    fn try_from(text: LogText) -> Result<Self, Self::Error> {
+        if text.forward.tls != text.ca.is_some() {
+            return Err("a tls:// server needs `ca`, and only it does");
+        }
+        Ok(Self { forward: text.forward, ca: text.ca })
+    }
+}
+
+/// A syslog server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SyslogServer {
+    /// Whether it is spoken to by TLS.
+    pub tls: bool,
+    /// A DNS name or an address.
+    pub host: String,
+    /// Usually 601, or 6514 with TLS.
+    pub port: u16,
+}
+
+impl TryFrom<String> for SyslogServer {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not tcp://HOST:PORT or tls://HOST:PORT");
+        let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+        let (host, port) = rest.rsplit_once(':').ok_or_else(wrong)?;
+        let tls = match scheme {
+            "tcp" => false,
+            "tls" => true,
+            _ => return Err(wrong()),
+        };
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+        if host.is_empty() || !host.chars().all(fits) {
+            return Err(wrong());
+        }
+        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
+        Ok(Self { tls, host: host.to_owned(), port })
+    }
+}
+
+impl From<SyslogServer> for String {
+    fn from(server: SyslogServer) -> Self {
+        let scheme = if server.tls { "tls" } else { "tcp" };
+        format!("{scheme}://{}:{}", server.host, server.port)
+    }
+}
+
 /// A rehearsed failure: `signal` goes to every process of `service` once, `after-seconds`
 /// after the machine came up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -335,5 +406,41 @@ impl BootstrapToken {
     #[must_use]
     pub fn bearer(&self) -> Secret {
         Secret::new(format!("{}.{}", self.id, self.secret.expose()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(text: &str) -> Result<Log, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn a_syslog_server_is_read_as_it_is_written() {
+        let read = log("forward = \"tcp://10.0.0.9:601\"").unwrap();
+        assert_eq!(
+            (read.forward.tls, read.forward.host.as_str(), read.forward.port),
+            (false, "10.0.0.9", 601)
+        );
+        assert_eq!(String::from(read.forward), "tcp://10.0.0.9:601");
+    }
+
+    #[test]
+    fn tls_without_an_authority_and_an_authority_without_tls_are_refused() {
+        let ca = "ca = \"-----BEGIN CERTIFICATE-----\"";
+        assert!(log("forward = \"tls://logs.example:6514\"").is_err());
+        assert!(log(&format!("forward = \"tcp://logs.example:601\"\n{ca}")).is_err());
+        assert!(log(&format!("forward = \"tls://logs.example:6514\"\n{ca}")).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_server_is_refused() {
+        for wrong in ["udp://a:1", "tcp://a", "tcp://:1", "tcp://a:0", "tcp://a b:1", "a:1", "tcp://a:99999"]
+        {
+            assert!(log(&format!("forward = \"{wrong}\"")).is_err(), "{wrong}");
+        }
+        assert!(log("forward = \"tcp://a:1\"\nother = 1").is_err());
     }
 }

@@ -83,6 +83,7 @@ pub(crate) fn config(role: Role) -> MachineConfig {
         },
         api: api(),
         role: of_role(role),
+        log: None,
         drills: Vec::new(),
     }
 }

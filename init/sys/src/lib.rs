@@ -2,7 +2,7 @@
 //!
 //! Owned descriptors in and out, named flags, the errno kept in the `io::Error`; no policy, no
 //! retry but for EINTR, no path of ours. What is done with them is decided in `init`. `unsafe`
-//! is in [`dm`], [`block`], [`clock`], [`fence`], [`host`], [`process`], [`resume`] and
+//! is in [`dm`], [`block`], [`clock`], [`fence`], [`host`], [`outgoing`], [`process`], [`resume`] and
 //! [`watchdog`], which say so at their top; the rest wraps
 //! rustix and nix, which are safe.
 
@@ -14,6 +14,7 @@ pub mod fence;
 pub mod host;
 pub mod mount;
 pub mod notify;
+pub mod outgoing;
 pub mod packet;
 pub mod power;
 pub mod process;

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check;
 mod demo;
+mod log_path;
 mod repro;
 mod run;
 mod tally;
@@ -39,6 +40,8 @@ enum Task {
     Repro(repro::Args),
     /// Measure
     Bench(bench::Args),
+    /// How fast lines go from a service's pipe to their rings, beside s6-log
+    LogPath(log_path::Args),
     #[command(name = repro::elsewhere::TASK, hide = true)]
     Elsewhere,
 }
@@ -49,6 +52,7 @@ fn main() -> Result<()> {
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Repro(args) => repro::run(&args).and_then(Tally::verdict),
+        Task::LogPath(args) => log_path::run(&args),
         Task::Elsewhere => repro::elsewhere::enter(),
         Task::Bench(args) => bench::run(&args),
     }

@@ -12,7 +12,7 @@ mod raw;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use machine_config::machine::{Drill, Endpoint};
+use machine_config::machine::{Drill, Endpoint, Log};
 use machine_config::{ClusterName, MachineName, Role};
 use serde::Deserialize;
 use toml::Spanned;
@@ -35,6 +35,8 @@ pub struct Plan {
     pub machines: Vec<PlannedMachine>,
     /// How long things live.
     pub lifetimes: Lifetimes,
+    /// Where every machine's lines go besides its own disk.
+    pub log: Option<Log>,
 }
 
 /// Networks of a cluster.
@@ -142,6 +144,7 @@ impl Plan {
                 })
                 .collect(),
             lifetimes: raw.lifetimes,
+            log: raw.log,
         })
     }
 

@@ -6,7 +6,7 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use machine_config::machine::Drill;
+use machine_config::machine::{Drill, Log};
 use machine_config::{ClusterName, MachineName, Role};
 use serde::Deserialize;
 use toml::Spanned;
@@ -27,6 +27,7 @@ pub(super) struct RawPlan {
     pub(super) machines: Vec<RawMachine>,
     #[serde(default)]
     pub(super) lifetimes: Lifetimes,
+    pub(super) log: Option<Log>,
 }
 
 #[derive(Deserialize)]

@@ -63,6 +63,7 @@ pub(super) struct Rendered {
 pub(super) fn render(config: &MachineConfig, identity: NodeIdentity) -> Rendered {
     let mut out = Rendered::default();
     api::render(&config.api, &mut out);
+    log_forward(config, &mut out);
     match &config.role {
         RoleConfig::Lb(lb) => lb::render(config, lb, &mut out),
         RoleConfig::Etcd(etcd) => etcd::render(config, etcd, &mut out),
@@ -89,6 +90,20 @@ pub(super) fn render(config: &MachineConfig, identity: NodeIdentity) -> Rendered
         }
     }
     out
+}
+
+/// Where the forwarder sends lines: no words mean nowhere.
+fn log_forward(config: &MachineConfig, out: &mut Rendered) {
+    let mut arguments = Vec::new();
+    if let Some(log) = &config.log {
+        let to = String::from(log.forward.clone());
+        arguments.extend(["--to".to_owned(), to, "--host".to_owned(), config.header.machine.to_string()]);
+        if let Some(ca) = &log.ca {
+            out.text(pki("syslog-ca.crt"), ca.as_pem());
+            arguments.extend(["--ca".to_owned(), pki("syslog-ca.crt")]);
+        }
+    }
+    out.args("log-forward", &arguments);
 }
 
 impl Rendered {

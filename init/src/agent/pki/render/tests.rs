@@ -210,3 +210,12 @@ fn the_pause_image_is_the_one_that_the_builder_makes() {
     assert!(recipe.contains(&format!("name = {name}")));
     assert!(containerd.parse::<toml::Table>().is_ok());
 }
+
+#[test]
+fn lines_are_forwarded_where_the_config_says_and_otherwise_nowhere() {
+    let mut config = config(Role::Lb);
+    assert!(args(&render(&config, NodeIdentity::None), "log-forward").is_empty());
+    config.log = Some(toml::from_str("forward = \"tcp://10.0.0.9:601\"").unwrap());
+    let out = render(&config, NodeIdentity::None);
+    assert_eq!(args(&out, "log-forward"), ["--to", "tcp://10.0.0.9:601", "--host", "lb1"]);
+}
