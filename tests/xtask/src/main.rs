@@ -1,8 +1,8 @@
-//! Development tasks: `cargo xtask check | test | demo | repro | bench`.
+//! Development tasks: `cargo xtask check | test | demo | repro | bench | mutants`.
 //!
 //! `check` is what must hold before every commit, `test` is what CI runs, `demo` shows
 //! the whole road on this machine, `repro` proves that it makes the same bytes elsewhere,
-//! `bench` measures it. A task is a file; what they run
+//! `bench` measures it, `mutants` breaks it to see who notices. A task is a file; what they run
 //! are the ordinary tools and the real `slipway`, so each can be typed by hand too.
 
 use anyhow::Result;
@@ -12,6 +12,7 @@ mod bench;
 mod check;
 mod demo;
 mod log_path;
+mod mutants;
 mod repro;
 mod run;
 mod tally;
@@ -42,6 +43,8 @@ enum Task {
     Bench(bench::Args),
     /// How fast lines go from a service's pipe to their rings, beside s6-log
     LogPath(log_path::Args),
+    /// Breaks the decision core in the ways of tests/mutants.toml: do its tests notice?
+    Mutants(mutants::Args),
     #[command(name = repro::elsewhere::TASK, hide = true)]
     Elsewhere,
 }
@@ -55,5 +58,6 @@ fn main() -> Result<()> {
         Task::LogPath(args) => log_path::run(&args),
         Task::Elsewhere => repro::elsewhere::enter(),
         Task::Bench(args) => bench::run(&args),
+        Task::Mutants(args) => mutants::run(&args),
     }
 }

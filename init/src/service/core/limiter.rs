@@ -75,6 +75,12 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_hour_saves_up_no_more_than_the_burst() {
+        let mut limiter = Limiter::new(at(0));
+        assert_eq!((0..200).filter(|_| limiter.take(1, at(3_600_000))).count(), 100);
+    }
+
+    #[test]
     fn no_ten_seconds_see_more_than_200_starts_and_the_burst() {
         let mut limiter = Limiter::new(at(0));
         let starts = (0..10_000).filter(|millis| limiter.take(1, at(*millis))).count();

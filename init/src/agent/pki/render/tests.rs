@@ -7,6 +7,7 @@ use machine_config::Role;
 
 use super::*;
 use crate::agent::fixture::config;
+use crate::control;
 
 fn rendered(role: Role) -> Rendered {
     render(&config(role), NodeIdentity::None)
@@ -24,18 +25,32 @@ fn args(rendered: &Rendered, service: &str) -> Vec<String> {
     Overlay::decode(&file.bytes).unwrap().arguments
 }
 
-fn all_text(rendered: &Rendered) -> String {
-    rendered.files.iter().map(|file| String::from_utf8_lossy(&file.bytes)).collect()
+/// All texts but the node API's key, which every role has and apid alone may read.
+fn but_its_own_api(rendered: &Rendered) -> String {
+    let others = rendered.files.iter().filter(|file| file.owner != Some(control::API_USER));
+    others.map(|file| String::from_utf8_lossy(&file.bytes)).collect()
 }
 
 #[test]
-fn whatever_holds_a_secret_is_readable_by_root_alone() {
+fn the_key_of_the_node_api_is_apids_alone_and_the_only_file_that_is() {
+    for role in Role::ALL {
+        let out = rendered(role);
+        let theirs: Vec<&File> = out.files.iter().filter(|file| file.owner.is_some()).collect();
+        assert_eq!(theirs.len(), 1, "{role}");
+        assert_eq!(theirs[0].path, Path::new(paths::API).join("tls.key"));
+        assert_eq!((theirs[0].owner, theirs[0].mode), (Some(control::API_USER), 0o400));
+    }
+}
+
+#[test]
+fn whatever_holds_a_secret_is_readable_by_its_owner_alone() {
     for role in Role::ALL {
         for file in rendered(role).files {
             let text = String::from_utf8_lossy(&file.bytes);
             let secret =
                 ["PRIVATE KEY", "0123456789abcdef", "AAECAwQF"].iter().any(|mark| text.contains(mark));
-            assert!(!secret || file.mode == 0o600, "{role}: {} is {:o}", file.path.display(), file.mode);
+            let closed = file.mode == 0o600 || (file.owner.is_some() && file.mode == 0o400);
+            assert!(!secret || closed, "{role}: {} is {:o}", file.path.display(), file.mode);
         }
     }
 }
@@ -64,13 +79,14 @@ fn a_worker_has_no_authority_and_mints_nothing() {
     let out = rendered(Role::Worker);
     assert!(out.authorities.is_empty());
     assert!(out.wishes.is_empty());
-    assert!(!all_text(&out).contains("PRIVATE KEY"));
+    assert!(!but_its_own_api(&out).contains("PRIVATE KEY"));
 }
 
 #[test]
-fn a_load_balancer_has_nothing_secret_at_all() {
+fn a_load_balancer_has_nothing_secret_but_the_key_of_its_own_api() {
     let out = rendered(Role::Lb);
-    assert!(out.files.iter().all(|file| file.mode == 0o644));
+    assert!(out.files.iter().all(|file| file.mode == 0o644 || file.owner == Some(control::API_USER)));
+    assert!(!but_its_own_api(&out).contains("PRIVATE KEY"));
     let cfg = text(&out, "/run/haproxy/haproxy.cfg");
     assert!(cfg.contains("\n    bind :6443\n"));
     assert!(cfg.contains("\n    server cp1 10.77.0.12:6443\n"));

@@ -26,13 +26,14 @@ impl World {
             10 => self.end_of_main(place, &Ending::Status([0, 1, 125][(detail % 3) as usize])),
             11 => self.end_of_main(place, &Ending::Signal(11)),
             12 | 13 => {
-                let status = Ending::Status(i32::from(detail % 4 == 0));
+                let status = Ending::Status(i32::from(detail.is_multiple_of(4)));
                 let events = self.end_step(place, &status, true);
                 self.tell_all(events);
                 self.empty(place);
             }
             14 => {
-                let events = self.end_reload(place, &Ending::Status(i32::from(detail % 2 == 0)), true);
+                let events =
+                    self.end_reload(place, &Ending::Status(i32::from(detail.is_multiple_of(2))), true);
                 self.tell_all(events);
                 self.empty(place);
             }
@@ -46,11 +47,11 @@ impl World {
                 self.actor(place).children = false;
                 self.empty(place);
             }
-            22 => self.actor(place).unkillable = detail % 3 == 0,
+            22 => self.actor(place).unkillable = detail.is_multiple_of(3),
             23 => self.speaks(place, detail),
             24 => self.faults = Digits(detail.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32),
             25 => self.tell(Event::ClockJumped),
-            26 => self.tell(Event::Pressure { high: detail % 2 == 0 }),
+            26 => self.tell(Event::Pressure { high: detail.is_multiple_of(2) }),
             27 => self.apply(place, detail),
             28 => must::invariant_19_a_successor_goes_on_where_it_was(self),
             _ => self.an_order(place, detail),
@@ -175,7 +176,7 @@ impl World {
 
     fn an_order(&mut self, place: Place, detail: u64) {
         let service = self.services.name(place).to_owned();
-        let cascade = detail % 2 == 0;
+        let cascade = detail.is_multiple_of(2);
         let order = match detail / 2 % 9 {
             0 => Order::Start(service),
             1 => Order::Stop { service, cascade },
