@@ -3,8 +3,6 @@
 //! A trait as narrow as a reader needs, so that tests have logs of their own. Reading blocks, but never longer than a
 //! second: a follower whose client is gone is noticed by then.
 
-use std::sync::Arc;
-
 use node_api::reply::LogLine;
 use node_api::request::LogQuery;
 
@@ -52,24 +50,4 @@ pub enum Next {
     Nothing,
     /// There are no more.
     End,
-}
-
-/// The machine's logs.
-#[must_use]
-pub fn source() -> Arc<dyn Logs> {
-    Arc::new(Nobody)
-}
-
-/// Nobody keeps logs.
-#[derive(Debug)]
-struct Nobody;
-
-impl Logs for Nobody {
-    fn open(&self, _query: &LogQuery) -> Result<Box<dyn LogReader>, String> {
-        Err("this image keeps no logs: they are on the machine's console".to_owned())
-    }
-
-    fn counters(&self) -> Result<Vec<Counters>, String> {
-        Ok(Vec::new())
-    }
 }

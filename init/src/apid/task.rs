@@ -13,12 +13,13 @@ use tokio::net::TcpListener;
 
 use super::answer::Api;
 use super::host::observe::Host;
-use super::logs;
+use super::keeper::Keeper;
 use super::pid1::Socket;
 use super::server;
 use crate::agent::notify::Notifier;
 use crate::agent::paths;
 use crate::control;
+use crate::logd::query;
 use crate::tls::{self, Identity, TlsError};
 
 /// Threads for what blocks besides followers of logs: questions to PID 1, and reading /proc.
@@ -64,8 +65,11 @@ pub fn run() -> Result<(), ApidError> {
                 TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], PORT))).await.map_err(start("listening"))?
             }
         };
-        let api =
-            Api::new(Arc::new(Socket::new(Path::new(control::CONTROL))), logs::source(), Host::default());
+        let api = Api::new(
+            Arc::new(Socket::new(Path::new(control::CONTROL))),
+            Arc::new(Keeper::new(Path::new(query::SOCKET))),
+            Host::default(),
+        );
         Notifier::from_environment().ready();
         tracing::info!(port = PORT, "serving");
         server::serve(listener, config, Arc::new(api)).await;
