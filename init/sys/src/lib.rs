@@ -5,6 +5,7 @@
 //! is in [`dm`], [`block`], [`clock`], [`fence`], [`host`], [`outgoing`], [`process`], [`resume`]
 //! and [`watchdog`], which say so at their top; the rest wraps rustix and nix, which are safe.
 
+pub mod adoption;
 pub mod block;
 pub mod clock;
 pub mod dm;

@@ -4,7 +4,7 @@
 //! service is `init`'s business.
 
 use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
@@ -24,6 +24,13 @@ pub struct Message {
     pub pid: i32,
     /// Its lines.
     pub text: String,
+}
+
+impl From<OwnedFd> for Listener {
+    /// Taken over from an earlier program of this process.
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(descriptor.into())
+    }
 }
 
 impl Listener {
