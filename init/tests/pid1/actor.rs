@@ -1,0 +1,176 @@
+//! What scenarios' services run: this program, doing its words one after the other.
+//!
+//! A word is an act with its argument behind `=`; after the last one it exits with 0. In an act that
+//! starts another actor, the other's words are separated by `+`, and the words of an actor that this
+//! one starts by `,`. One thread, so that what it shows is PID 1's doing.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::Duration;
+
+use init::control::message::{Order, Request};
+use init::control::{CONTROL, client};
+use node_sys::process::Spawn;
+
+/// One thing that an actor does.
+#[derive(Debug)]
+enum Act {
+    /// Lives on.
+    Stay,
+    /// From now on SIGTERM and the like mean nothing.
+    IgnoreTerm,
+    /// Does nothing for so many milliseconds.
+    Sleep(u64),
+    /// Ends with a status.
+    Exit(u8),
+    /// Ends by a signal of its own making.
+    Abort,
+    /// Tells PID 1 something in sd_notify's words.
+    Tell(String),
+    /// Prints so many lines.
+    Print(u64),
+    /// Prints a text.
+    Say(String),
+    /// Uses so many MiB of memory.
+    Eat(usize),
+    /// Starts another actor as its child.
+    Child(String),
+    /// Starts another actor in a session of its own.
+    Session(String),
+    /// Starts another actor in a session of its own, whose parent ends at once.
+    Orphan(String),
+    /// Has PID 1 restart a service.
+    Restart(String),
+    /// Creates a file.
+    Touch(String),
+    /// Waits until a file exists.
+    Await(String),
+    /// Fails with this status unless a file exists.
+    Unless(String, u8),
+}
+
+impl Act {
+    fn parse(word: &str) -> Option<Self> {
+        let (act, rest) = word.split_once('=').unwrap_or((word, ""));
+        let text = || rest.to_owned();
+        Some(match act {
+            "stay" => Self::Stay,
+            "ignore-term" => Self::IgnoreTerm,
+            "sleep" => Self::Sleep(rest.parse().ok()?),
+            "exit" => Self::Exit(rest.parse().ok()?),
+            "abort" => Self::Abort,
+            "ready" => Self::Tell("READY=1".to_owned()),
+            "tell" => Self::Tell(text()),
+            "print" => Self::Print(rest.parse().ok()?),
+            "say" => Self::Say(text()),
+            "eat" => Self::Eat(rest.parse().ok()?),
+            "child" => Self::Child(text()),
+            "session" => Self::Session(text()),
+            "orphan" => Self::Orphan(text()),
+            "restart" => Self::Restart(text()),
+            "touch" => Self::Touch(text()),
+            "await" => Self::Await(text()),
+            "unless" => {
+                let (path, status) = rest.rsplit_once(':')?;
+                Self::Unless(path.to_owned(), status.parse().ok()?)
+            }
+            _ => return None,
+        })
+    }
+
+    /// Does it; the status if the actor ends by it.
+    fn perform(self) -> Option<u8> {
+        match self {
+            Self::Stay => loop {
+                thread::sleep(Duration::from_secs(3600));
+            },
+            Self::IgnoreTerm => {
+                // They stay blocked when the descriptor is gone.
+                node_sys::event::Signals::listen().unwrap();
+            }
+            Self::Sleep(millis) => thread::sleep(Duration::from_millis(millis)),
+            Self::Exit(status) => return Some(status),
+            Self::Abort => std::process::abort(),
+            Self::Tell(text) => tell(&text),
+            Self::Print(lines) => {
+                let mut out = std::io::stdout().lock();
+                (0..lines).for_each(|n| writeln!(out, "line {n}").unwrap());
+            }
+            Self::Say(text) => println!("{text}"),
+            Self::Eat(mib) => {
+                let mut eaten = vec![0_u8; mib << 20];
+                eaten.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+                std::mem::forget(eaten);
+            }
+            Self::Child(words) => drop(Command::new("/usr/bin/actor").args(split(&words)).spawn().unwrap()),
+            Self::Session(words) => session(&words),
+            Self::Orphan(words) => {
+                let inner = format!("session={words}");
+                let mut between = Command::new("/usr/bin/actor").arg(inner).spawn().unwrap();
+                between.wait().unwrap();
+            }
+            Self::Restart(service) => {
+                let order = Request::Do(Order::Restart { service, cascade: false });
+                let answer = client::ask(Path::new(CONTROL), &order);
+                println!("asked for a restart: {answer:?}");
+            }
+            Self::Touch(path) => drop(File::create(path).unwrap()),
+            Self::Await(path) => {
+                while !Path::new(&path).exists() {
+                    thread::sleep(Duration::from_millis(10));
+                }
+            }
+            Self::Unless(path, status) => return (!Path::new(&path).exists()).then_some(status),
+        }
+        None
+    }
+}
+
+/// Becomes an actor.
+pub(crate) fn run(words: &[String]) -> ExitCode {
+    for word in words {
+        let Some(act) = Act::parse(word) else {
+            eprintln!("no act: {word}");
+            return ExitCode::from(125);
+        };
+        if let Some(status) = act.perform() {
+            return ExitCode::from(status);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Sends a message as sd_notify does.
+pub(crate) fn tell(text: &str) {
+    let socket = std::env::var("NOTIFY_SOCKET").unwrap_or_else(|_| "/run/slipway/notify".to_owned());
+    UnixDatagram::unbound().unwrap().send_to(text.as_bytes(), socket).unwrap();
+}
+
+/// Starts another actor in a session of its own.
+fn session(words: &str) {
+    let command: Vec<String> = ["/usr/bin/actor".to_owned()].into_iter().chain(split(words)).collect();
+    let out = std::io::stdout();
+    Spawn {
+        command: &command,
+        environment: &[],
+        output: out.as_fd(),
+        cgroup: None,
+        user: None,
+        fence: None,
+        extra: None,
+        open_files: None,
+        oom_score_adjust: 0,
+    }
+    .start()
+    .unwrap();
+}
+
+/// The words of another actor: what was for the one that it starts is for itself from then on.
+fn split(words: &str) -> impl Iterator<Item = String> {
+    words.split('+').map(|word| word.replace(',', "+"))
+}

@@ -1,0 +1,9 @@
+//! Nothing yet.
+//!
+//! Nothing.
+
+use crate::{Scenario, scenarios};
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    scenarios![]
+}
