@@ -52,6 +52,14 @@ enum Act {
     Await(String),
     /// Fails with this status unless a file exists.
     Unless(String, u8),
+    /// Goes on only the first time, by a file that it makes; else it lives on.
+    First(String),
+    /// Leaves so many families of so many dead to PID 1.
+    Storm(u32, u32),
+    /// Starts so many children that end at once, and leaves them.
+    Brood(u32),
+    /// Writes so many MiB into a file, and waits until they are on the disk.
+    Flood(String, usize),
 }
 
 impl Act {
@@ -78,6 +86,16 @@ impl Act {
             "unless" => {
                 let (path, status) = rest.rsplit_once(':')?;
                 Self::Unless(path.to_owned(), status.parse().ok()?)
+            }
+            "first" => Self::First(text()),
+            "brood" => Self::Brood(rest.parse().ok()?),
+            "storm" => {
+                let (families, each) = rest.split_once(':')?;
+                Self::Storm(families.parse().ok()?, each.parse().ok()?)
+            }
+            "flood" => {
+                let (path, mib) = rest.rsplit_once(':')?;
+                Self::Flood(path.to_owned(), mib.parse().ok()?)
             }
             _ => return None,
         })
@@ -126,6 +144,19 @@ impl Act {
                 }
             }
             Self::Unless(path, status) => return (!Path::new(&path).exists()).then_some(status),
+            Self::First(path) if Path::new(&path).exists() => return Self::Stay.perform(),
+            Self::First(path) => drop(File::create(path).unwrap()),
+            Self::Storm(families, each) => (0..families).for_each(|_| {
+                Command::new("/usr/bin/actor").arg(format!("brood={each}")).status().unwrap();
+            }),
+            // A program that is not there: a process all the same, and a quick one.
+            Self::Brood(children) => (0..children).for_each(|_| drop(start(&["/nobody".to_owned()]))),
+            Self::Flood(path, mib) => {
+                let mut file = File::create(path).unwrap();
+                let block = vec![7; 1 << 20];
+                (0..mib).for_each(|_| file.write_all(&block).unwrap());
+                file.sync_all().unwrap();
+            }
         }
         None
     }
@@ -154,9 +185,14 @@ pub(crate) fn tell(text: &str) {
 /// Starts another actor in a session of its own.
 fn session(words: &str) {
     let command: Vec<String> = ["/usr/bin/actor".to_owned()].into_iter().chain(split(words)).collect();
+    start(&command);
+}
+
+/// Starts a program in a session of its own, and leaves it.
+fn start(command: &[String]) {
     let out = std::io::stdout();
-    Spawn {
-        command: &command,
+    let started = Spawn {
+        command,
         environment: &[],
         output: out.as_fd(),
         cgroup: None,
@@ -166,8 +202,8 @@ fn session(words: &str) {
         open_files: None,
         oom_score_adjust: 0,
     }
-    .start()
-    .unwrap();
+    .start();
+    started.unwrap();
 }
 
 /// The words of another actor: what was for the one that it starts is for itself from then on.

@@ -18,6 +18,7 @@ mod kernel;
 mod logs;
 mod look;
 mod machine;
+mod meddle;
 mod processes;
 mod readiness;
 mod system;
