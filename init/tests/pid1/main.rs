@@ -67,6 +67,8 @@ fn main() -> ExitCode {
 }
 
 fn outside() -> ExitCode {
+    // A failed test is printed once, at the end.
+    std::panic::set_hook(Box::new(|_| {}));
     let arguments = Arguments::from_args();
     let host = match kernel::find() {
         Ok(_) if arguments.list => Err("only listed".to_owned()),

@@ -256,8 +256,11 @@ fn a_kill_for_memory_takes_all_of_a_service_or_stops_it_or_means_nothing_by_its_
             "#
         )
     };
-    let setup =
-        Setup { services: ["kill", "stop", "continue"].map(service).concat(), memory_mib: 320, ..Setup::default() };
+    let setup = Setup {
+        services: ["kill", "stop", "continue"].map(service).concat(),
+        memory_mib: 320,
+        ..Setup::default()
+    };
     boot.machine_with(setup, |pid1| {
         let before = ["kill", "stop", "continue"].map(|name| pid1.until(name, StateName::Ready).pid.unwrap());
         meddle::touch("/run/eat");
@@ -269,7 +272,8 @@ fn a_kill_for_memory_takes_all_of_a_service_or_stops_it_or_means_nothing_by_its_
         let end = pid1.service("stop").last_end.unwrap();
         assert!(end.contains("out of memory"), "{end}");
         until("the third one's child is gone, too", PATIENCE, || {
-            let kills = pid1.events(0).into_iter().filter(|event| event.cause == "a process was killed for memory");
+            let kills =
+                pid1.events(0).into_iter().filter(|event| event.cause == "a process was killed for memory");
             kills.filter(|event| event.service.as_deref() == Some("continue")).next()
         });
         let third = pid1.service("continue");
