@@ -36,6 +36,12 @@ enum Act {
     Print(u64),
     /// Prints a text.
     Say(String),
+    /// Prints so many lines, with so many milliseconds between them.
+    Talk(u64, u64),
+    /// Prints bytes that are no text, so many without a newline, and an end.
+    PrintOdd(usize),
+    /// Writes a line to this descriptor.
+    ReadyLine(i32),
     /// Uses so many MiB of memory.
     Eat(usize),
     /// Starts another actor as its child.
@@ -76,6 +82,12 @@ impl Act {
             "tell" => Self::Tell(text()),
             "print" => Self::Print(rest.parse().ok()?),
             "say" => Self::Say(text()),
+            "talk" => {
+                let (lines, pause) = rest.split_once(':')?;
+                Self::Talk(lines.parse().ok()?, pause.parse().ok()?)
+            }
+            "print-odd" => Self::PrintOdd(rest.parse().ok()?),
+            "ready-line" => Self::ReadyLine(rest.parse().ok()?),
             "eat" => Self::Eat(rest.parse().ok()?),
             "child" => Self::Child(text()),
             "session" => Self::Session(text()),
@@ -120,6 +132,20 @@ impl Act {
                 (0..lines).for_each(|n| writeln!(out, "line {n}").unwrap());
             }
             Self::Say(text) => println!("{text}"),
+            Self::Talk(lines, pause) => (0..lines).for_each(|n| {
+                println!("line {n}");
+                thread::sleep(Duration::from_millis(pause));
+            }),
+            Self::PrintOdd(length) => {
+                let mut out = std::io::stdout().lock();
+                out.write_all(b"nul \0, no UTF-8 \xff\xfe, escape \x1b[31m\n").unwrap();
+                out.write_all(&vec![b'x'; length]).unwrap();
+                out.write_all(b"\nend\n").unwrap();
+            }
+            Self::ReadyLine(number) => {
+                let mut line = File::options().write(true).open(format!("/proc/self/fd/{number}")).unwrap();
+                line.write_all(b"\n").unwrap();
+            }
             Self::Eat(mib) => {
                 let mut eaten = vec![0_u8; mib << 20];
                 eaten.iter_mut().step_by(4096).for_each(|byte| *byte = 1);

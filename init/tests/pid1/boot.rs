@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ask::Pid1;
-use crate::machine::{Ended, Host};
-use crate::{image, inside};
+use crate::machine::{Ended, Host, Reader};
+use crate::{disk, image, inside};
 
 /// Where a scenario's function runs.
 pub(crate) enum Boot {
@@ -31,8 +31,10 @@ pub(crate) struct Setup {
     pub(crate) within: Duration,
     /// Its memory. Two thirds of the least that works are the programs, which are not optimised.
     pub(crate) memory_mib: u32,
-    /// How many bytes of its console are read before the reader stops.
-    pub(crate) console_read: usize,
+    /// Who reads its console.
+    pub(crate) console: Reader,
+    /// Services of the real images, by the names of their files in profiles/services.
+    pub(crate) ours: &'static [&'static str],
     /// Disks, each a file of the host.
     pub(crate) disks: Vec<PathBuf>,
 }
@@ -44,7 +46,8 @@ impl Default for Setup {
             cmdline: "",
             within: Duration::from_secs(120),
             memory_mib: 192,
-            console_read: usize::MAX,
+            console: Reader::Stays,
+            ours: &[],
             disks: Vec::new(),
         }
     }
@@ -53,6 +56,18 @@ impl Default for Setup {
 impl Boot {
     pub(crate) fn outside(name: &'static str, host: Host) -> Self {
         Self::Outside(name, host)
+    }
+
+    /// A disk for the machine, with an empty file system.
+    pub(crate) fn disk(&self, disk: &str) -> PathBuf {
+        match self {
+            Self::Inside => PathBuf::new(),
+            Self::Outside(name, host) => {
+                let path = host.directory().join(format!("{name}-{disk}"));
+                disk::make(&path);
+                path
+            }
+        }
     }
 
     /// Boots a machine with `services` and does `scenario` in it.
@@ -65,7 +80,7 @@ impl Boot {
         match self {
             Self::Inside => inside::play(scenario),
             Self::Outside(name, host) => {
-                let table = image::table(name, &setup.services);
+                let table = image::table(name, &setup.services, setup.ours);
                 let ended = host.run(&setup, &table).passed();
                 if std::env::var_os("SCENARIO_SHOW").is_some() {
                     eprintln!("{name}\n{}", ended.words());

@@ -114,8 +114,8 @@ fn libraries(program: &Path) -> Vec<PathBuf> {
     text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
 }
 
-/// The table of `services` and the service that plays the scenario `name`.
-pub(crate) fn table(name: &str, services: &str) -> Vec<u8> {
+/// The table of `services`, of `ours` and of the service that plays the scenario `name`.
+pub(crate) fn table(name: &str, services: &str, ours: &[&str]) -> Vec<u8> {
     let scenario = format!(
         "[[service]]\nname = \"scenario\"\nexec = [\"/usr/bin/scenario\", \"inside\", \"{name}\"]\nmilestone = false\n\
          sandbox = {{ privileged = true }}\noom-score-adjust = -1000\n"
@@ -131,6 +131,10 @@ pub(crate) fn table(name: &str, services: &str) -> Vec<u8> {
             service.entry("ready").or_insert(exec.into());
             specs.push(Value::Table(service).try_into().unwrap());
         }
+    }
+    for name in ours {
+        let path = format!("{}/../profiles/services/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        specs.push(toml::from_str(&fs::read_to_string(path).unwrap()).unwrap());
     }
     layout(&specs).unwrap().encode().unwrap()
 }

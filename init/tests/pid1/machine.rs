@@ -32,6 +32,17 @@ struct Parts {
     cpus: Mutex<Vec<usize>>,
 }
 
+/// Who reads a machine's console.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reader {
+    /// All of it.
+    Stays,
+    /// So many bytes; then the console is full.
+    StopsAfter(usize),
+    /// So many bytes; then writing to the console is an error.
+    LeavesAfter(usize),
+}
+
 /// A machine that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -52,6 +63,11 @@ impl Host {
         let directory = tempfile::Builder::new().prefix("slipway-pid1-").tempdir().unwrap();
         let cpus = Mutex::new(allowed_cpus());
         Self(Arc::new(Parts { kernel, directory, common: OnceLock::new(), cpus }))
+    }
+
+    /// Where files are kept as long as machines are booted.
+    pub(crate) fn directory(&self) -> &Path {
+        self.0.directory.path()
     }
 
     /// Boots a machine with the services of `table` and waits for its end.
@@ -99,8 +115,8 @@ impl Running {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let began = Instant::now();
         let mut child = command.spawn().expect("prlimit, from Debian's util-linux");
-        let console = reader(child.stdout.take().unwrap(), setup.console_read);
-        let report = reader(child.stderr.take().unwrap(), usize::MAX);
+        let console = read(child.stdout.take().unwrap(), setup.console);
+        let report = read(child.stderr.take().unwrap(), Reader::Stays);
         Self { child, console, report, began }
     }
 
@@ -140,8 +156,12 @@ impl Ended {
     }
 }
 
-/// Reads all that comes, or stops after `most` bytes and keeps the pipe open, as a console that hangs.
-fn reader(mut pipe: impl Read + Send + 'static, most: usize) -> thread::JoinHandle<String> {
+/// Reads a machine's words as `reader` does.
+fn read(mut pipe: impl Read + Send + 'static, reader: Reader) -> thread::JoinHandle<String> {
+    let most = match reader {
+        Reader::Stays => usize::MAX,
+        Reader::StopsAfter(most) | Reader::LeavesAfter(most) => most,
+    };
     thread::spawn(move || {
         let mut all = Vec::new();
         let mut buffer = [0; 4096];
@@ -151,12 +171,11 @@ fn reader(mut pipe: impl Read + Send + 'static, most: usize) -> thread::JoinHand
                 _ => break,
             }
         }
-        let text = String::from_utf8_lossy(&all).replace('\r', "");
-        if all.len() >= most {
-            // As long as this program lives.
+        if matches!(reader, Reader::StopsAfter(_)) {
+            // It stays open as long as this program lives.
             std::mem::forget(pipe);
         }
-        text
+        String::from_utf8_lossy(&all).replace('\r', "")
     })
 }
 

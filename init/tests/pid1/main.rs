@@ -11,6 +11,7 @@ mod actor;
 mod ask;
 mod boot;
 mod dependencies;
+mod disk;
 mod ends;
 mod image;
 mod inside;
