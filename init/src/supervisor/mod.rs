@@ -238,7 +238,9 @@ impl Supervisor {
         for _ in 0..PER_TURN {
             // An unreadable message is one that nobody sent properly.
             let Ok(Some(message)) = self.notify.next() else { return };
-            let Some((service, instance)) = self.runner.speaker(message.pid) else { continue };
+            let speaker = self.runner.speaker(message.pid);
+            // Asked afterwards: until now its number was its own, and what was found by it is true.
+            let Some((service, instance)) = speaker.filter(|_| message.sender_is_there()) else { continue };
             for notice in notice::read(&message.text) {
                 let report = match notice {
                     Notice::Ready => Report::SaidReady,
