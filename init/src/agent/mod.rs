@@ -11,6 +11,7 @@ pub mod config;
 pub mod drill;
 pub mod files;
 pub mod image;
+pub mod login;
 pub mod machine;
 pub mod memory;
 pub mod network;
@@ -36,6 +37,7 @@ fn find(name: &str) -> Option<fn() -> Outcome> {
         "config" => Some(|| Ok(config::run()?)),
         "storage" => Some(|| Ok(storage::run()?)),
         "drill" => Some(|| Ok(drill::run()?)),
+        "login" => Some(|| Ok(login::run()?)),
         "memory" => Some(|| Ok(memory::run()?)),
         "network" => Some(|| Ok(network::run()?)),
         "pki" => Some(|| Ok(pki::run()?)),
