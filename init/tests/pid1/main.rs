@@ -22,6 +22,7 @@ mod machine;
 mod meddle;
 mod processes;
 mod readiness;
+mod succession;
 mod system;
 
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ fn all() -> Vec<Scenario> {
         readiness::scenarios(),
         ends::scenarios(),
         system::scenarios(),
+        succession::scenarios(),
         logs::scenarios(),
     ]
     .concat()
