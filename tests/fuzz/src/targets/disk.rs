@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use init::logd::answer::{Audience, answer};
-use init::logd::block::{Header, PREFIX, TEXT_MAX, prefix};
+use init::logd::block::{Header, TEXT_MAX, prefix};
 use init::logd::board::{Board, Service};
 use init::logd::disk::Disk;
 use init::logd::query::{ANSWER_MAX, Boots, Failure, QUESTION_MAX, Query, Reply, Wanted, receive, send};
@@ -39,10 +39,12 @@ pub(super) fn run(input: &[u8]) {
         let make = || tempfile::tempdir_in(Path::new("/dev/shm")).or_else(|_| tempfile::tempdir()).unwrap();
         let root = place.get_or_insert_with(make).path().to_owned();
         store(&mut Input::new(input), &root);
-        for directory in ["disk/etcd", "memory"] {
-            let _ = fs::remove_dir_all(root.join(directory));
+        for directory in DIRECTORIES {
+            for entry in fs::read_dir(root.join(directory)).into_iter().flatten().flatten() {
+                // Directories stay for the next input.
+                let _ = fs::remove_file(entry.path());
+            }
         }
-        let _ = fs::remove_file(root.join("disk/boots"));
     });
 }
 
@@ -59,6 +61,8 @@ fn frames(input: &[u8]) {
     }
 }
 
+/// Where files are.
+const DIRECTORIES: [&str; 3] = ["disk", "disk/etcd", "memory"];
 /// The files that an input writes.
 const FILES: [&str; 8] = [
     "disk/etcd/0000000000000000.log",
@@ -72,39 +76,53 @@ const FILES: [&str; 8] = [
 ];
 
 fn store(input: &mut Input<'_>, root: &Path) {
+    let what = input.below(4);
     let wanted = question(input);
     let files = debris(input);
-    for directory in ["disk/etcd", "memory"] {
-        fs::create_dir_all(root.join(directory)).unwrap();
+    let (disk, memory) = (root.join("disk/etcd"), root.join("memory"));
+    if !memory.exists() {
+        DIRECTORIES.iter().for_each(|directory| fs::create_dir_all(root.join(directory)).unwrap());
     }
     for (file, bytes) in &files {
         fs::write(root.join(file), bytes).unwrap();
     }
-    for file in files.keys().filter(|file| file.ends_with(".log")) {
-        read(&root.join(file));
+    match what {
+        0 => {
+            files.keys().filter(|file| file.ends_with(".log")).for_each(|file| read(&root.join(file)));
+            failure::set_apart(&memory, NEW).unwrap();
+            assert!(memory.join(failure::FIRST).exists() && memory.join(failure::LATEST).exists());
+        }
+        // Its own lines are found again, behind whatever was there.
+        1 => {
+            let (mut writer, next) = Disk::open(&disk, 1 << 20, NEW).unwrap();
+            let last = Header { lines: 1, first: next.unwrap_or(0), ..Header::default() }.over(LAST);
+            writer.append(&[&last.encode()[..], LAST].concat()).unwrap();
+            assert!(has_last(&disk), "a line is kept on disk, but is not found there");
+        }
+        2 => {
+            let mut ring = Ring::open(&memory, NEW).unwrap();
+            ring.append(Header { lines: 1, monotonic: 5, ..Header::default() }, LAST).unwrap();
+            assert!(has_last(&memory), "a line is kept in memory, but is not found there");
+        }
+        _ => {
+            let whole: u64 = files.values().map(|bytes| bytes.len() as u64).sum();
+            ask(root, &wanted, whole);
+        }
     }
+}
+
+/// Asks, and is told no more than was wanted and there is.
+fn ask(root: &Path, wanted: &Wanted, whole: u64) {
     let service = Arc::new(Service::new("etcd".to_owned(), root.join("memory"), 1 << 20));
-    failure::set_apart(&service.memory, NEW).unwrap();
-    let whole: u64 = files.values().map(|bytes| bytes.len() as u64).sum();
-
-    // Its own lines are found again, behind whatever was there.
-    let (mut disk, _) = Disk::open(&root.join("disk/etcd"), 1 << 20, NEW).unwrap();
-    let last = Header { lines: 1, first: u64::MAX / 2, ..Header::default() }.over(LAST);
-    disk.append(&[&last.encode()[..], LAST].concat()).unwrap();
-    let Ok(mut ring) = Ring::open(&service.memory, NEW) else { return };
-    ring.append(Header { lines: 1, monotonic: 5, ..Header::default() }, LAST).unwrap();
-    assert!(has_last(&service.memory), "a line is kept in memory, but is not found there");
-    assert!(has_last(&root.join("disk/etcd")), "a line is kept on disk, but is not found there");
-
-    service.set_oldest(ring.oldest());
-    service.set_head(ring.head());
+    // As a shelf would have left them, whatever the segments say.
+    service.set_head((1, whole));
+    service.lines.store(u64::MAX, std::sync::atomic::Ordering::Relaxed);
     let board = Board::new(NEW, root.join("disk"), vec![service]);
-    let mut told = Told { lines: 0, most: whole + 1000 };
+    let mut told = Told { lines: 0, most: whole };
     let _ = answer(&board, &Query::Lines(wanted.clone()), &mut told);
     if let Some(tail) = wanted.tail {
         assert!(told.lines <= u64::from(tail), "{} lines, although {tail} were wanted", told.lines);
     }
-    let _ = answer(&board, &Query::Counters, &mut told);
 }
 
 /// What a reader asks.
@@ -149,9 +167,6 @@ fn debris(input: &mut Input<'_>) -> BTreeMap<&'static str, Vec<u8>> {
             7 => bytes.extend(format!("{NEW}\n").bytes()),
             _ => bytes.extend(block(input, &mut first, Spoiled::Nothing)),
         }
-        if bytes.is_empty() && !matches!(choice % 12, 0 | 3 | 4) {
-            continue;
-        }
     }
     files.retain(|_, bytes| !bytes.is_empty());
     // Most of them begin as they should.
@@ -160,7 +175,6 @@ fn debris(input: &mut Input<'_>) -> BTreeMap<&'static str, Vec<u8>> {
             let old = std::mem::take(bytes);
             *bytes = [&prefix(NEW, 0)[..], &old].concat();
         }
-        debug_assert!(PREFIX <= bytes.len() || bytes.len() % 8 == 7 || file.ends_with("boots"));
     }
     files
 }
@@ -260,8 +274,8 @@ impl Audience for Told {
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let line = |text: &[u8]| [&[8, u8::try_from(text.len()).unwrap()], text, &[1, 1]].concat();
     let mut seeds = Vec::new();
-    for bits in [0, 8, 16, 0x4f, 0x32] {
-        let mut seed = vec![bits, 4, 1, 1];
+    for (what, bits) in [(0, 0), (1, 0), (2, 0), (3, 0), (3, 8), (3, 16), (3, 0x4f), (3, 0x32)] {
+        let mut seed = vec![what, bits, 4, 1, 1];
         seed.extend(line(b"one\n"));
         seed.extend(line(b"two\ntwo\n"));
         seed.extend([0, 5, 1, 1, 3, 1, 9]);

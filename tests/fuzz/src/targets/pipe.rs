@@ -8,11 +8,14 @@ use init::logd::cut::{Cutter, Piece};
 use init::logd::limit::Limit;
 use init::logd::record::harmless;
 use init::logd::{failure, kernel};
+use memchr::memchr_iter;
 
 use crate::input::Input;
 
+/// The most chunks that come.
+const CHUNKS_MAX: usize = 32;
 /// The most bytes that an input is drawn out to.
-const WRITTEN_MAX: usize = 200_000;
+const WRITTEN_MAX: usize = 60_000;
 
 pub(super) fn run(input: &[u8]) {
     if let Some(record) = kernel::parse(input) {
@@ -27,6 +30,7 @@ pub(super) fn run(input: &[u8]) {
     let step = 1 + input.below(256) * 300;
     let mut limit = Limit::new(u32::from(input.byte().unwrap_or(0)), 1000, 0);
     let written = drawn_out(&mut input);
+    let step = step.max(written.len() / CHUNKS_MAX);
     let (mut cutter, mut held, mut kept) = (Cutter::default(), Vec::new(), Vec::new());
     let mut before = None;
     for (turn, chunk) in (0_u64..).zip(written.chunks(step)) {
@@ -52,10 +56,14 @@ pub(super) fn run(input: &[u8]) {
 }
 
 fn sound(piece: Piece<'_>, before: Option<u8>) {
-    assert!(piece.text.split(|byte| *byte == b'\n').all(|line| line.len() <= LINE_MAX));
-    let ends = piece.text.iter().filter(|byte| **byte == b'\n').count();
+    let (mut ends, mut begun) = (0, 0);
+    for end in memchr_iter(b'\n', piece.text) {
+        assert!(end - begun <= LINE_MAX, "a line that is too long");
+        (ends, begun) = (ends + 1, end + 1);
+    }
+    assert!(piece.text.len() - begun <= LINE_MAX, "a part that is too long");
     let cut = piece.flags & CUT != 0;
-    assert_eq!(piece.lines as usize, if cut { 1 } else { ends });
+    assert_eq!(piece.lines, if cut { 1 } else { ends });
     assert_eq!(cut, !piece.text.ends_with(b"\n"));
     let goes_on = before.is_some_and(|flags| flags & CUT != 0);
     assert_eq!(piece.flags & CONTINUED != 0, goes_on, "a part that is not marked");
