@@ -18,16 +18,19 @@
 
 mod answer;
 mod dog;
+mod ending;
 mod key;
-mod output;
+mod logs;
 mod own;
 mod prober;
+pub mod succession;
 mod tell;
 pub mod token;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,20 +39,20 @@ use machine_config::service::{Place, Ready, Table};
 use node_sys::event::{Interest, Poll, Signal, Signals};
 use node_sys::notify::Listener;
 use node_sys::process;
+use node_sys::resume::Memory;
 
 use self::dog::Dog;
-use self::output::Outputs;
+use self::ending::Herald;
+use self::logs::Logs;
 use self::own::Counters;
 use self::prober::Prober;
 use self::token::Token;
 use crate::agent::image::Image;
-use crate::console::{Console, Subject};
+use crate::console::Console;
 use crate::control::message::Ending;
 use crate::control::server::Server;
 use crate::monotonic::Monotonic;
-use crate::service::core::{
-    About, Action, Demand, Entry, Event, History, Phase, Plan, Report, Services, Step, WATCHDOG_MARGIN,
-};
+use crate::service::core::{About, Action, Demand, Event, History, Phase, Plan, Report, Services, Step};
 use crate::service::notice::{self, Notice};
 use crate::service::runner::Runner;
 
@@ -57,6 +60,8 @@ use crate::service::runner::Runner;
 const NOTIFY_SOCKET: &str = "/run/slipway/notify";
 /// Between two attempts to write to a console that does not keep up.
 const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks for what is left when everything was killed.
+const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 /// There are no updates yet, so no image waits to be confirmed; and no service asks for reboots.
 const HISTORY: History = History { confirmed: true, reboots: 0 };
 /// Messages and signals taken per turn, so that no sender keeps us from the rest.
@@ -75,7 +80,8 @@ pub struct Supervisor {
     image: Option<Image>,
     services: Services,
     runner: Runner,
-    outputs: Outputs,
+    logs: Logs,
+    herald: Herald,
     statuses: BTreeMap<Place, String>,
     problems: BTreeMap<Place, String>,
     /// The number of the first event that the console has not told.
@@ -83,14 +89,26 @@ pub struct Supervisor {
     counters: Counters,
     dog: Dog,
     shutdown: Option<Plan>,
+    memory: Option<Memory>,
+    /// Whether anything is another than what was remembered.
+    changed: bool,
+    /// Whether it is to replace itself at the end of the turn.
+    reexec: bool,
 }
 
 impl Supervisor {
-    /// Listens to everything; starts nothing yet.
+    /// Listens to everything; starts nothing yet. `log` is the reading end of what PID 1 itself says,
+    /// `memory` what survives a fault.
     ///
     /// # Errors
     /// When the kernel gives no descriptors: then there is nothing to supervise with.
-    pub fn new(console: Console, image: Option<Image>, table: Table) -> io::Result<Self> {
+    pub fn new(
+        console: Console,
+        log: Option<OwnedFd>,
+        image: Option<Image>,
+        table: Table,
+        memory: Option<Memory>,
+    ) -> io::Result<Self> {
         let now = Monotonic::now();
         let poll = Poll::new()?;
         let signals = Signals::listen()?;
@@ -104,11 +122,7 @@ impl Supervisor {
             poll.add(device, Token::Key(n).to_raw(), Interest::Read)?;
         }
         let server = Server::listen(&poll)?;
-        let outputs = Outputs::of(table.units.len());
         let runner = Runner::new(table.clone(), Path::new(NOTIFY_SOCKET))?;
-        for ((_, pipe), place) in runner.pipes().zip(0..) {
-            poll.add(pipe, Token::Output(Place(place)).to_raw(), Interest::Read)?;
-        }
         // Spreads pauses between machines that were switched on at once; it guards nothing.
         let seed = u64::from(node_sys::uptime::since_boot().subsec_nanos()) ^ now.millis();
         let mut services = Services::new(table, seed, HISTORY, now);
@@ -125,27 +139,36 @@ impl Supervisor {
             image,
             services,
             runner,
-            outputs,
+            logs: Logs::new(log, now),
+            herald: Herald::default(),
             statuses: BTreeMap::new(),
             problems: BTreeMap::new(),
             told: 0,
             counters: Counters::new(now),
             dog,
             shutdown: None,
+            memory,
+            changed: true,
+            reexec: false,
         })
     }
 
     /// Runs the machine until it is to end; gives the console back.
-    pub fn run(mut self) -> (Console, Ending) {
+    pub fn run(mut self) -> (Console, Plan) {
         loop {
             let began = Instant::now();
             let now = Monotonic::now();
             self.dog.pet(now);
             self.happened(Event::Time, now);
+            self.logs.time(now, self.runner.outputs(), &self.poll);
             self.tell();
             self.console.flush();
-            if let Some(ending) = self.has_ended(now) {
-                return (self.console, ending);
+            if let Some(plan) = self.go_on_ending(now) {
+                return (self.console, plan);
+            }
+            self.remember();
+            if std::mem::take(&mut self.reexec) {
+                self.replace(now);
             }
             self.counters.turned(began);
             match self.poll.wait(Some(self.patience(now))) {
@@ -159,35 +182,28 @@ impl Supervisor {
         }
     }
 
-    /// How the machine ends, once its services have, or have had their time.
-    fn has_ended(&mut self, now: Monotonic) -> Option<Ending> {
-        let plan = self.shutdown.as_mut()?;
-        plan.done(Phase::Latch, now);
-        plan.done(Phase::Announce, now);
-        if self.services.all_stopped() {
-            plan.done(Phase::Stop, now);
-        }
-        plan.time(now);
-        (plan.phase() >= Phase::Kill).then_some(plan.ending())
-    }
-
     /// How long nothing is due.
     fn patience(&self, now: Monotonic) -> Duration {
         let end = self.shutdown.as_ref().and_then(Plan::deadline);
-        let due = [self.services.deadline(), self.dog.due(), end];
+        let due = [self.services.deadline(), self.dog.due(), self.logs.due(), end];
         let next = due.into_iter().flatten().min().map(|deadline| deadline.since(now));
         let console = self.console.is_behind().then_some(CONSOLE_PAUSE);
+        // Nothing tells when the last process of a group is gone that is not a service's.
+        let sweeping = self.shutdown.as_ref().is_some_and(|plan| plan.phase() == Phase::Kill);
+        let sweep = sweeping.then_some(SWEEP_PAUSE);
         // An hour: to have a bound, nothing depends on it.
-        [next, console].into_iter().flatten().min().unwrap_or(Duration::from_secs(3600))
+        [next, console, sweep].into_iter().flatten().min().unwrap_or(Duration::from_secs(3600))
     }
 
     /// One turn: words before ends, so that a service that says READY and exits was ready.
     fn turn(&mut self, ready: &[u64]) {
         let now = Monotonic::now();
+        self.changed |= !ready.is_empty();
         let tokens: Vec<Token> = ready.iter().filter_map(|raw| Token::from_raw(*raw)).collect();
         for token in &tokens {
             match token {
-                Token::Output(service) => self.show_output(*service, now),
+                Token::Output(service) => self.logs.drop_from(self.runner.output(*service)),
+                Token::Log => self.logs.drop_from(None),
                 Token::Execution(service) => {
                     if let Some(event) = self.runner.execution_changed(*service, &self.poll) {
                         self.happened(event, now);
@@ -213,7 +229,7 @@ impl Supervisor {
                         self.happened(event, now);
                     }
                 }
-                Token::Notify | Token::Output(_) | Token::Execution(_) => {}
+                Token::Notify | Token::Output(_) | Token::Log | Token::Execution(_) => {}
             }
         }
     }
@@ -222,7 +238,9 @@ impl Supervisor {
         for _ in 0..PER_TURN {
             // An unreadable message is one that nobody sent properly.
             let Ok(Some(message)) = self.notify.next() else { return };
-            let Some((service, instance)) = self.runner.speaker(message.pid) else { continue };
+            let speaker = self.runner.speaker(message.pid);
+            // Asked afterwards: until now its number was its own, and what was found by it is true.
+            let Some((service, instance)) = speaker.filter(|_| message.sender_is_there()) else { continue };
             for notice in notice::read(&message.text) {
                 let report = match notice {
                     Notice::Ready => Report::SaidReady,
@@ -243,15 +261,6 @@ impl Supervisor {
         }
     }
 
-    fn show_output(&mut self, service: Place, now: Monotonic) {
-        let Some(pipe) = self.runner.pipe(service) else { return };
-        for line in self.outputs.read(service, pipe, now) {
-            if self.services.up_since().is_none() {
-                self.console.write_line(&format!("{}| {line}", self.services.name(service)));
-            }
-        }
-    }
-
     fn take_signals(&mut self, now: Monotonic) {
         for _ in 0..PER_TURN {
             match self.signals.next() {
@@ -267,9 +276,6 @@ impl Supervisor {
         while let Ok(Some((pid, exit))) = process::reap() {
             self.counters.reaped();
             for event in self.runner.reaped(pid, exit, &self.poll) {
-                if let Event::Report { service, .. } = event {
-                    self.show_output(service, now);
-                }
                 self.happened(event, now);
             }
         }
@@ -288,45 +294,54 @@ impl Supervisor {
         }
     }
 
-    /// Begins the end; asked a second time, services have no more time.
-    fn end(&mut self, ending: Ending, reason: &str, now: Monotonic) {
-        if let Some(plan) = &mut self.shutdown {
-            plan.again(now);
-            return;
-        }
-        self.tell();
-        self.console.say(now, Subject::Machine, &format!("shutting down ({ending})"));
-        let plan = Plan::begin(ending, Entry::Request, now);
-        self.dog.give(plan.end().after(WATCHDOG_MARGIN).since(now));
-        self.shutdown = Some(plan);
-        let steps = self.services.shut_down(ending, reason, now);
-        self.perform(steps, now);
-    }
-
     fn happened(&mut self, event: Event, now: Monotonic) {
         let steps = self.services.handle(event, now);
         self.perform(steps, now);
     }
 
+    /// Does what was decided. What makes a process comes last, and is remembered before: whoever recovers from
+    /// a fault in between looks for the process that was about to be made, and makes no second one.
     fn perform(&mut self, steps: Vec<Step>, now: Monotonic) {
         let mut queue = VecDeque::from(steps);
-        while let Some(step) = queue.pop_front() {
-            match step {
-                Step::Machine(demand) => self.demanded(demand, now),
-                Step::Service { service, action: Action::Ask { question, about, within }, .. } => {
-                    let words = self.words(service, about);
-                    self.prober.ask(question, words, within, &mut self.server, &self.poll);
+        let mut births = Vec::new();
+        loop {
+            while let Some(step) = queue.pop_front() {
+                self.changed = true;
+                if step.makes_process() {
+                    births.push(step);
+                } else {
+                    queue.extend(self.perform_one(step, now));
                 }
-                Step::Service { action: Action::Forget(question), .. } => {
-                    self.prober.forget(question, &mut self.server, &self.poll);
-                }
-                Step::Service { service, instance, action } => {
-                    if let Some(event) = self.runner.perform(service, instance, &action, &self.poll) {
-                        queue.extend(self.services.handle(event, now));
-                    }
+            }
+            if births.is_empty() {
+                return;
+            }
+            self.remember();
+            for step in births.drain(..) {
+                self.changed = true;
+                queue.extend(self.perform_one(step, now));
+            }
+        }
+    }
+
+    fn perform_one(&mut self, step: Step, now: Monotonic) -> Vec<Step> {
+        match step {
+            Step::Machine(demand) => self.demanded(demand, now),
+            Step::Service { service, action: Action::Ask { question, about, within }, .. } => {
+                let words = self.words(service, about);
+                self.prober.ask(question, words, within, &mut self.server, &self.poll);
+            }
+            Step::Service { action: Action::Forget(question), .. } => {
+                self.prober.forget(question, &mut self.server, &self.poll);
+            }
+            Step::Service { service, action: Action::FreezeLog, .. } => self.tell_of_failure(service),
+            Step::Service { service, instance, action } => {
+                if let Some(event) = self.runner.perform(service, instance, &action, &self.poll) {
+                    return self.services.handle(event, now);
                 }
             }
         }
+        Vec::new()
     }
 
     fn demanded(&mut self, demand: Demand, now: Monotonic) {
