@@ -17,7 +17,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 /// Ends a wait that will never be over; under emulation everything takes a while.
-fn patience() -> Duration {
+pub fn patience() -> Duration {
     Duration::from_secs(if cli::driver() == "qemu" { 900 } else { 240 })
 }
 
@@ -26,8 +26,9 @@ const KILLED: [(&str, &str); 4] =
     [("lb1", "haproxy"), ("etcd1", "etcd"), ("w1", "kubelet"), ("w1", "containerd")];
 
 /// The shared cluster, and the echo pod as it was when it first ran.
-struct Shared {
-    cluster: Cluster,
+pub struct Shared {
+    /// The cluster.
+    pub cluster: Cluster,
     first: Value,
 }
 
@@ -68,7 +69,7 @@ fn boot() -> Result<Shared> {
 }
 
 /// Runs `test` on the shared cluster, which the first test boots.
-fn on_cluster(test: fn(&Shared) -> Result<()>) -> Result<(), Failed> {
+pub fn on_cluster(test: fn(&Shared) -> Result<()>) -> Result<(), Failed> {
     let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let state = shared.get_or_insert_with(|| boot().map_err(|error| format!("{error:#}")));
     match state {
