@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use walkdir::WalkDir;
 
 /// Which of our packages a package may use.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("slipway", &["image-format", "lab", "machine-config", "node-api", "trust"]),
     ("image-format", &[]),
     ("trust", &[]),
@@ -22,7 +22,8 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("pause", &["node-sys"]),
     ("lab", &[]),
     ("e2e", &["lab", "machine-config"]),
-    ("xtask", &[]),
+    ("stamp", &[]),
+    ("xtask", &["machine-config"]),
 ];
 
 /// What may talk to the kernel directly on a machine: only node-sys.
