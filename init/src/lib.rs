@@ -14,7 +14,6 @@ pub mod control;
 pub mod disk;
 pub mod fence;
 pub mod forward;
-pub mod log;
 pub mod logd;
 pub mod monotonic;
 pub mod probe;
@@ -41,8 +40,12 @@ pub fn main(arguments: &[String]) -> ExitCode {
         Some((word, [])) if word == "probed" => agent::process(probed::run),
         Some((word, rest)) if word == "logd" => logd::main(rest),
         Some((word, rest)) if word == "log-forward" => forward::main(rest),
-        Some((word, [])) if word == "unmount" => {
+        Some((word, [])) if word == shutdown::UNMOUNT => {
             shutdown::unmount::run();
+            ExitCode::SUCCESS
+        }
+        Some((word, [])) if word == shutdown::SYNC => {
+            node_sys::power::sync();
             ExitCode::SUCCESS
         }
         // The kernel may hand over words of its command line; as PID 1 none of them matters.

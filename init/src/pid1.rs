@@ -14,10 +14,13 @@
     )
 )]
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
 
 use machine_config::service::Table;
+use node_sys::event;
 
 use crate::agent::image::Image;
 use crate::agent::paths;
@@ -25,6 +28,7 @@ use crate::boot::{self, apply};
 use crate::console::{Console, Subject};
 use crate::control::message::Ending;
 use crate::monotonic::Monotonic;
+use crate::service::core::{Entry, Plan};
 use crate::shutdown;
 use crate::supervisor::Supervisor;
 
@@ -35,6 +39,13 @@ pub(crate) fn run() {
     panic::set_hook(Box::new(tell_panic));
     let mut problems = apply::mounts();
     let mut console = Console::open(Path::new(CONSOLE));
+    let log = match own_log(&mut console) {
+        Ok(log) => Some(log),
+        Err(error) => {
+            problems.push(format!("making the pipe of our own log: {error}"));
+            None
+        }
+    };
     problems.extend(apply::rest());
     let image = match Image::load(Path::new(paths::IMAGE)) {
         Ok(image) => Some(image),
@@ -55,18 +66,26 @@ pub(crate) fn run() {
     for problem in problems {
         console.say(Monotonic::now(), Subject::Machine, &format!("problem: {problem}"));
     }
-    match Supervisor::new(console, image, table) {
+    match Supervisor::new(console, log, image, table) {
         Ok(supervisor) => {
-            let (console, ending) = supervisor.run();
-            shutdown::finish(console, ending);
+            let (console, plan) = supervisor.run();
+            shutdown::finish(console, plan);
         }
         Err(error) => {
             let mut console = Console::open(Path::new(CONSOLE));
             let text = format!("problem: preparing to supervise: {error}");
             console.say(Monotonic::now(), Subject::Machine, &text);
-            shutdown::finish(console, Ending::Reboot);
+            shutdown::finish(console, Plan::begin(Ending::Reboot, Entry::Fault, Monotonic::now()));
         }
     }
+}
+
+/// What is said at the console goes into a pipe, too, for logd; its reading end.
+fn own_log(console: &mut Console) -> io::Result<OwnedFd> {
+    let (read, write) = event::pipe()?;
+    event::set_nonblocking(&write)?;
+    console.also_to(write);
+    Ok(read)
 }
 
 fn tell_panic(panic: &PanicHookInfo<'_>) {

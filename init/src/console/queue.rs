@@ -5,16 +5,19 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use node_sys::event;
 
 use crate::monotonic::Monotonic;
+use crate::text::one_line;
 
 /// Bytes that wait at most: five seconds of a 115200 baud line.
 const QUEUE_MAX: usize = 64 * 1024;
+/// Characters of a line in the log: so many that every one of four bytes is within a pipe's atomic write.
+const LOG_LINE_MAX: usize = 1000;
 
 /// The console.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub struct Console {
     device: Option<File>,
     queue: VecDeque<u8>,
     dropped: u64,
+    log: Option<OwnedFd>,
+    log_lost: u64,
 }
 
 impl Console {
@@ -31,12 +36,40 @@ impl Console {
         // It must never become our controlling terminal: ctrl-C would reach us.
         let flags = node_sys::event::OPEN_CONSOLE;
         let device = File::options().write(true).custom_flags(flags).open(path).ok();
-        Self { device, queue: VecDeque::new(), dropped: 0 }
+        Self { device, queue: VecDeque::new(), dropped: 0, log: None, log_lost: 0 }
+    }
+
+    /// From now on what is said also goes to `log`, a pipe that does not block.
+    pub fn also_to(&mut self, log: OwnedFd) {
+        self.log = Some(log);
     }
 
     /// Writes a line about `subject`.
     pub fn say(&mut self, at: Monotonic, subject: super::Subject<'_>, text: &str) {
         self.write_line(&super::line(at, subject, text));
+        self.log_line(&one_line(&format!("{subject}: {text}"), LOG_LINE_MAX));
+    }
+
+    /// Writes a line to the log only: it must fit a pipe's atomic write.
+    pub fn log_line(&mut self, line: &str) {
+        let Some(log) = &self.log else { return };
+        // One write that is whole or not at all, whoever else writes there.
+        let line = format!("{line}\n");
+        if !matches!(event::write_now(log, line.as_bytes()), Ok(Some(_))) {
+            self.log_lost = self.log_lost.saturating_add(line.len() as u64);
+        }
+    }
+
+    /// Bytes for which the log had no room.
+    #[must_use]
+    pub fn log_lost(&self) -> u64 {
+        self.log_lost
+    }
+
+    /// The log's descriptor.
+    #[must_use]
+    pub fn log(&self) -> Option<BorrowedFd<'_>> {
+        self.log.as_ref().map(AsFd::as_fd)
     }
 
     /// Writes a line as it is.
@@ -107,7 +140,13 @@ mod tests {
     fn a_console_that_nobody_reads_drops_lines_and_says_how_many() {
         let (read, write) = event::pipe().unwrap();
         event::set_nonblocking(&write).unwrap();
-        let mut console = Console { device: Some(File::from(write)), queue: VecDeque::new(), dropped: 0 };
+        let mut console = Console {
+            device: Some(File::from(write)),
+            queue: VecDeque::new(),
+            dropped: 0,
+            log: None,
+            log_lost: 0,
+        };
         let text = "x".repeat(1000);
         for _ in 0..1000 {
             console.write_line(&text);

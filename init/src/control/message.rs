@@ -33,7 +33,13 @@ pub enum Request {
     /// Something is to be done.
     Do(Order),
     /// From logd: the reading ends of all log pipes come with the answer, in the table's order after PID 1's own.
+    /// As long as the connection is open, PID 1 leaves reading to it.
     LogPipes,
+    /// The end of the machine comes on this connection as [`Answer::MachineEnds`], and is waited for as long as
+    /// the connection is open and [`Request::ReadyToEnd`] has not come.
+    HearOfEnd,
+    /// What had to be done before the end is done.
+    ReadyToEnd,
     /// From probed: from now on questions come on this connection as [`Answer::Ask`].
     Probing,
     /// From probed: how a question was answered.
@@ -137,8 +143,15 @@ pub enum Answer {
     },
     /// It is not done.
     Refused(String),
-    /// To [`Request::LogPipes`]: whose pipes the descriptors are, with each one's limits.
-    LogPipes(Vec<LogPipe>),
+    /// To [`Request::HearOfEnd`], unasked: the machine is about to end like this.
+    MachineEnds(Ending),
+    /// To [`Request::LogPipes`].
+    LogPipes {
+        /// Whose pipes the descriptors are, with each one's limits.
+        pipes: Vec<LogPipe>,
+        /// Whether the machine is up.
+        up: bool,
+    },
     /// To probed, unasked: a question to be answered by [`Request::Probed`].
     Ask {
         /// Its number.

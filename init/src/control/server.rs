@@ -42,6 +42,7 @@ pub enum Heard {
 struct Seat {
     connection: Connection,
     pid: i32,
+    user: u32,
     generation: u64,
 }
 
@@ -83,7 +84,8 @@ impl Server {
             let may = peer.user == 0 || peer.user == API_USER;
             if may && poll.add(&connection, Token::Client(slot).to_raw(), Interest::Read).is_ok() {
                 self.generations = self.generations.wrapping_add(1);
-                *seat = Some(Seat { connection, pid: peer.pid, generation: self.generations });
+                *seat =
+                    Some(Seat { connection, pid: peer.pid, user: peer.user, generation: self.generations });
             }
         }
     }
@@ -130,6 +132,12 @@ impl Server {
     #[must_use]
     pub fn pid(&self, client: Client) -> Option<i32> {
         self.seat(client).map(|seat| seat.pid)
+    }
+
+    /// Whether it connected as root.
+    #[must_use]
+    pub fn is_root(&self, client: Client) -> bool {
+        self.seat(client).is_some_and(|seat| seat.user == 0)
     }
 
     fn seat(&self, client: Client) -> Option<&Seat> {

@@ -1,7 +1,7 @@
 //! What logd is told by its words: nothing on a machine, everything in a test or a bench.
 //!
 //! `--pipe FD=NAME[,LINES-PER-SECOND,BURST,DISK-MIB]` (any number of them), `--memory DIR`,
-//! `--disk DIR`, `--socket PATH`, `--kernel DEVICE`. With pipes of its own it asks nobody for any,
+//! `--disk DIR`, `--socket PATH`, `--kernel DEVICE`, `--console DEVICE`. With pipes of its own it asks nobody for any,
 //! takes the disk as there, and ends when all pipes have.
 
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ pub struct Arguments {
     pub socket: PathBuf,
     /// The kernel's log.
     pub kernel: Option<PathBuf>,
+    /// Who stands at the machine.
+    pub console: Option<PathBuf>,
 }
 
 /// Reads the words; `None` for what is none of them.
@@ -36,6 +38,7 @@ pub fn parse(words: &[String]) -> Option<Arguments> {
         disk_is: DiskIs::ThereOnceMounted,
         socket: query::SOCKET.into(),
         kernel: words.is_empty().then(|| "/dev/kmsg".into()),
+        console: words.is_empty().then(|| "/dev/console".into()),
     };
     for pair in words.chunks(2) {
         let [word, value] = pair else { return None };
@@ -45,6 +48,7 @@ pub fn parse(words: &[String]) -> Option<Arguments> {
             "--disk" => (arguments.disk, arguments.disk_is) = (value.into(), DiskIs::There),
             "--socket" => arguments.socket = value.into(),
             "--kernel" => arguments.kernel = Some(value.into()),
+            "--console" => arguments.console = Some(value.into()),
             _ => return None,
         }
     }

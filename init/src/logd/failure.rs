@@ -1,8 +1,8 @@
 //! The last lines before a service's first and latest failure, set apart.
 //!
-//! A crash loop rotates the evidence out of any ring. PID 1 says when a service has failed, by a
-//! marked line in its own pipe; then its last lines are written to a file of their own, which is
-//! a segment like any other. The first stays for the whole boot.
+//! A crash loop rotates the evidence out of any ring. PID 1 says when a service has failed (`word`);
+//! then its last lines are written to a file of their own, which is a segment like any other. The
+//! first stays for the whole boot.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -17,24 +17,15 @@ use super::segment::{self, Next, Reader};
 pub const FIRST: &str = "first.failure";
 /// The latest failure's lines.
 pub const LATEST: &str = "latest.failure";
-/// How PID 1 marks a line that is for us.
-pub const MARK: u8 = 0x1e;
 
 /// How many lines are set apart.
 const LINES: usize = 64;
 
-/// The service that a line of PID 1's pipe says has failed.
-#[must_use]
-pub fn failed(line: &[u8]) -> Option<&str> {
-    let words = line.strip_prefix(&[MARK])?;
-    std::str::from_utf8(words.strip_prefix(b"failed ")?).ok().map(str::trim_end)
-}
-
-/// Sets the last lines in `memory` apart.
+/// Sets the last lines in `memory` apart, and gives them with their moments in microseconds since boot.
 ///
 /// # Errors
 /// Those of reading and writing files.
-pub fn set_apart(memory: &Path, boot: BootId) -> io::Result<()> {
+pub fn set_apart(memory: &Path, boot: BootId) -> io::Result<Vec<(u64, Vec<u8>)>> {
     let mut last: VecDeque<(Header, Vec<u8>)> = VecDeque::new();
     for number in segment::list(memory)? {
         let Some(mut reader) = Reader::open(&segment::path(memory, number))? else { continue };
@@ -60,7 +51,8 @@ pub fn set_apart(memory: &Path, boot: BootId) -> io::Result<()> {
     if !memory.join(FIRST).exists() {
         write(memory, FIRST, &bytes)?;
     }
-    write(memory, LATEST, &bytes)
+    write(memory, LATEST, &bytes)?;
+    Ok(last.into_iter().map(|(header, text)| (header.monotonic, text)).collect())
 }
 
 /// Whole or not at all; it is a tmpfs, so there is nothing to sync.
@@ -108,13 +100,6 @@ mod tests {
         let expected = |last: usize| (last - 63..=last).map(|n| n.to_string()).collect::<Vec<_>>();
         assert_eq!(apart(&dir.path().join(FIRST)), expected(99));
         assert_eq!(apart(&dir.path().join(LATEST)), expected(299_999));
-    }
-
-    #[test]
-    fn only_a_marked_line_is_for_us() {
-        assert_eq!(failed(b"\x1efailed etcd"), Some("etcd"));
-        assert_eq!(failed(b"failed etcd"), None);
-        assert_eq!(failed(b"\x1esomething else"), None);
     }
 
     #[test]

@@ -12,9 +12,10 @@ use node_sys::event;
 use super::block::{Header, LINE_MAX, TEXT_MAX};
 use super::board::Service;
 use super::cut::{Cutter, Piece};
-use super::failure;
+use super::echo::Echo;
 use super::limit::Limit;
 use super::shelf::{Shelf, Stamp};
+use super::word::{self, Word};
 
 /// What one pipe may take of a turn: a megabyte is a pipe, and others wait.
 const TURN_MAX: usize = 1024 * 1024;
@@ -26,8 +27,8 @@ pub struct Taken {
     pub bytes: usize,
     /// Whether there will be no more: every writer is gone.
     pub ended: bool,
-    /// Services that have failed, by PID 1's word.
-    pub failed: Vec<String>,
+    /// What PID 1 said to us.
+    pub words: Vec<Word>,
 }
 
 /// A pipe.
@@ -65,7 +66,7 @@ impl Intake {
     ///
     /// # Errors
     /// Those of read(2).
-    pub fn take(&mut self, buffer: &mut [u8]) -> io::Result<Taken> {
+    pub fn take(&mut self, buffer: &mut [u8], echo: &mut Echo) -> io::Result<Taken> {
         let mut taken = Taken::default();
         while taken.bytes < TURN_MAX {
             let begun = self.begun.len();
@@ -73,13 +74,13 @@ impl Intake {
             front.copy_from_slice(&self.begun);
             let Some(read) = event::read_now(&self.pipe, room)? else { break };
             if read == 0 {
-                self.finish();
+                self.finish(echo);
                 taken.ended = true;
                 break;
             }
             taken.bytes += read;
             let drained = read < room.len();
-            self.keep(buffer.get(..begun + read).unwrap_or_default(), &mut taken.failed);
+            self.keep(buffer.get(..begun + read).unwrap_or_default(), &mut taken.words, echo);
             if drained {
                 break;
             }
@@ -87,13 +88,13 @@ impl Intake {
         Ok(taken)
     }
 
-    fn keep(&mut self, mut bytes: &[u8], failed: &mut Vec<String>) {
+    fn keep(&mut self, mut bytes: &[u8], words: &mut Vec<Word>, echo: &mut Echo) {
         let now = Stamp::now();
         while let Some(piece) = self.cutter.next(&mut bytes) {
-            if self.is_pid1 && memchr(failure::MARK, piece.text).is_some() {
-                self.listen(piece, now, failed);
+            if self.is_pid1 && memchr(word::MARK, piece.text).is_some() {
+                self.listen(piece, now, words, echo);
             } else {
-                self.store(piece, now);
+                self.store(piece, now, echo);
             }
         }
         // A service that ended a line once should not hold memory for it for ever.
@@ -105,19 +106,23 @@ impl Intake {
     }
 
     /// Stores PID 1's lines but for those that are for us.
-    fn listen(&mut self, piece: Piece<'_>, now: Stamp, failed: &mut Vec<String>) {
+    fn listen(&mut self, piece: Piece<'_>, now: Stamp, words: &mut Vec<Word>, echo: &mut Echo) {
         for line in piece.text.split_inclusive(|byte| *byte == b'\n') {
-            match failure::failed(line.strip_suffix(b"\n").unwrap_or(line)) {
-                Some(service) => failed.push(service.to_owned()),
-                None => self.store(Piece { text: line, lines: 1, flags: piece.flags }, now),
+            match Word::parse(line.strip_suffix(b"\n").unwrap_or(line)) {
+                Some(word) => words.push(word),
+                None => self.store(Piece { text: line, lines: 1, flags: piece.flags }, now, echo),
             }
         }
     }
 
-    fn store(&mut self, piece: Piece<'_>, now: Stamp) {
+    fn store(&mut self, piece: Piece<'_>, now: Stamp, echo: &mut Echo) {
         let piece = piece.first(self.limit.take(piece.lines, now.monotonic));
         if piece.lines == 0 {
             return;
+        }
+        // PID 1 is at the console itself.
+        if !self.is_pid1 {
+            echo.show(&self.shelf.service().name, piece.text);
         }
         let header = Header {
             lines: piece.lines,
@@ -143,11 +148,11 @@ impl Intake {
     }
 
     /// The pipe has ended, or we have: what has begun is a line, and what was dropped is said.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, echo: &mut Echo) {
         let now = Stamp::now();
         let begun = std::mem::take(&mut self.begun);
         if let Some(piece) = self.cutter.last(&begun) {
-            self.store(piece, now);
+            self.store(piece, now, echo);
         }
         if let Some(gone) = self.limit.last_notice() {
             self.say_gone(gone, now);

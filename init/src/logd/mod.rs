@@ -4,7 +4,7 @@
 //! them to disk. A reader's thread (`serve`) walks through both. They share files and a `board` of counters,
 //! so a disk or a reader that hangs stops nothing but itself. Storage: `block` is the format, `segment` a
 //! file of blocks, `ring` those in memory, `disk` those on disk, `failure` what is set apart.
-//! Intake: `source`, `cut`, `limit`, `shelf`, `intake`, `kernel`. Readers: `query` and `record` are the
+//! Intake: `source`, `word`, `cut`, `limit`, `shelf`, `intake`, `kernel`; `echo` shows lines at the console. Readers: `query` and `record` are the
 //! words, `walk` and `answer` the search, `client` the other end.
 
 pub mod client;
@@ -18,6 +18,7 @@ mod board;
 mod boots;
 mod cut;
 mod disk;
+mod echo;
 mod failure;
 mod intake;
 mod keeper;
@@ -30,6 +31,7 @@ mod shelf;
 mod source;
 mod task;
 mod walk;
+pub mod word;
 
 pub use task::main;
 

@@ -114,13 +114,14 @@ impl Shelf {
         self.store(header, format!("logd: {gone} lines dropped: {why}\n").as_bytes());
     }
 
-    /// Sets the last lines apart: the service has failed.
-    pub fn failed(&self) {
+    /// Sets the last lines apart, since the service has failed; these lines.
+    #[must_use]
+    pub fn failed(&self) -> Vec<(u64, Vec<u8>)> {
         // It costs the evidence of one failure; there is nobody to tell but the same full memory.
-        if failure::set_apart(&self.service.memory, self.board.boot).is_ok() {
-            self.service.failures.fetch_add(1, Relaxed);
-            self.board.work.ring();
-        }
+        let Ok(lines) = failure::set_apart(&self.service.memory, self.board.boot) else { return Vec::new() };
+        self.service.failures.fetch_add(1, Relaxed);
+        self.board.work.ring();
+        lines
     }
 
     fn publish(&self) {

@@ -25,6 +25,28 @@ pub struct Pipe {
     pub end: OwnedFd,
 }
 
+/// All pipes.
+#[derive(Debug)]
+pub struct Source {
+    /// PID 1's own first, if they are from it.
+    pub pipes: Vec<Pipe>,
+    /// Whether the machine was up already.
+    pub up: bool,
+    /// As long as it is open, PID 1 leaves reading to us.
+    pub reading: Option<Connection>,
+}
+
+impl Source {
+    /// From words that each name a descriptor; nobody else reads them.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub fn from_words(words: &[String]) -> Result<Self, SourceError> {
+        let pipes = words.iter().map(|word| from_word(word)).collect::<Result<_, _>>()?;
+        Ok(Self { pipes, up: false, reading: None })
+    }
+}
+
 /// Why there are no pipes.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -54,12 +76,12 @@ pub enum SourceError {
 ///
 /// # Errors
 /// [`SourceError`].
-pub fn from_pid1() -> Result<Vec<Pipe>, SourceError> {
+pub fn from_pid1() -> Result<Source, SourceError> {
     let connection = Connection::connect(Path::new(CONTROL)).map_err(SourceError::Control)?;
-    ask(&connection)
+    ask(connection)
 }
 
-fn ask(connection: &Connection) -> Result<Vec<Pipe>, SourceError> {
+fn ask(connection: Connection) -> Result<Source, SourceError> {
     let request = Request::LogPipes.encode().map_err(SourceError::Answer)?;
     connection.send(&request, &[]).map_err(SourceError::Control)?;
     let mut buffer = vec![0; PACKET_MAX];
@@ -68,10 +90,11 @@ fn ask(connection: &Connection) -> Result<Vec<Pipe>, SourceError> {
         other => return Err(SourceError::Refused(format!("{other:?}"))),
     };
     match Answer::decode(bytes).map_err(SourceError::Answer)? {
-        Answer::LogPipes(pipes) if pipes.len() == ends.len() => {
-            Ok(pipes.into_iter().zip(ends).map(|(of, end)| Pipe { of, end }).collect())
+        Answer::LogPipes { pipes, up } if pipes.len() == ends.len() => {
+            let pipes = pipes.into_iter().zip(ends).map(|(of, end)| Pipe { of, end }).collect();
+            Ok(Source { pipes, up, reading: Some(connection) })
         }
-        Answer::LogPipes(pipes) => {
+        Answer::LogPipes { pipes, .. } => {
             Err(SourceError::Refused(format!("{} pipes with {} descriptors", pipes.len(), ends.len())))
         }
         Answer::Refused(why) => Err(SourceError::Refused(why)),
@@ -80,10 +103,7 @@ fn ask(connection: &Connection) -> Result<Vec<Pipe>, SourceError> {
 }
 
 /// Reads `FD=NAME` or `FD=NAME,LINES-PER-SECOND,BURST,DISK-MIB`, and opens the descriptor.
-///
-/// # Errors
-/// [`SourceError`].
-pub fn from_word(word: &str) -> Result<Pipe, SourceError> {
+fn from_word(word: &str) -> Result<Pipe, SourceError> {
     let (number, of) = parse(word).ok_or_else(|| SourceError::Word(word.to_owned()))?;
     let path = PathBuf::from(format!("/proc/self/fd/{number}"));
     // A description of its own, so that "does not block" is not said to others that have the pipe.
@@ -131,17 +151,19 @@ mod tests {
     #[test]
     fn pid_1_gives_names_and_descriptors_in_the_same_order() {
         let (ours, pid1) = Connection::pair().unwrap();
-        let thread = thread::spawn(move || ask(&ours));
+        let thread = thread::spawn(move || ask(ours));
         let mut buffer = [0; 64];
         let Received::Packet(length, _) = pid1.receive(&mut buffer).unwrap() else { panic!() };
         assert_eq!(postcard::from_bytes::<Request>(&buffer[..length]).unwrap(), Request::LogPipes);
         let (end, _writing) = event::pipe().unwrap();
         let of = LogPipe { service: "init".to_owned(), lines_per_second: 1, burst: 2, disk_mib: 3 };
-        let answer = postcard::to_allocvec(&Answer::LogPipes(vec![of.clone()])).unwrap();
+        let answer = postcard::to_allocvec(&Answer::LogPipes { pipes: vec![of.clone()], up: true }).unwrap();
         pid1.send(&answer, &[end.as_fd()]).unwrap();
-        let pipes = thread.join().unwrap().unwrap();
-        assert_eq!(pipes.len(), 1);
-        assert_eq!(pipes[0].of, of);
+        let source = thread.join().unwrap().unwrap();
+        assert_eq!((source.pipes.len(), source.up), (1, true));
+        assert_eq!(source.pipes[0].of, of);
+        drop(source);
+        assert!(matches!(pid1.receive(&mut buffer).unwrap(), Received::End), "it was open until then");
     }
 
     #[test]
@@ -149,7 +171,7 @@ mod tests {
         let (ours, pid1) = Connection::pair().unwrap();
         let answer = postcard::to_allocvec(&Answer::Refused("you are not logd".to_owned())).unwrap();
         pid1.send(&answer, &[]).unwrap();
-        let error = ask(&ours).unwrap_err().to_string();
+        let error = ask(ours).unwrap_err().to_string();
         assert_eq!(error, "PID 1 gives no log pipes: you are not logd");
     }
 }

@@ -14,18 +14,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use node_sys::event::{Interest, Poll, Signal, Signals};
+use node_sys::packet::Connection;
 
 use super::arguments::{self, Arguments};
 use super::block::TEXT_MAX;
 use super::board::{Board, Service};
+use super::echo::Echo;
 use super::intake::Intake;
 use super::kernel::Kernel;
 use super::limit::Limit;
 use super::record::BootId;
 use super::shelf::{Shelf, Stamp};
-use super::source::{self, Pipe, SourceError};
+use super::source::{self, Source, SourceError};
+use super::word::Word;
 use super::{KERNEL, PID1, keeper, serve};
-use crate::agent;
+use crate::agent::{self, notify::Notifier};
 
 /// So much is worth waking the keeper for; it looks by itself once per second.
 const WORTH_COPYING: u64 = 64 * 1024;
@@ -43,6 +46,9 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const KERNEL_DISK: u64 = 16 * 1024 * 1024;
 /// A thread of ours keeps little on its stack.
 const STACK: usize = 128 * 1024;
+
+/// Between two attempts to write to a console that does not keep up.
+const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
 
 const SIGNALS: u64 = u64::MAX;
 const KMSG: u64 = u64::MAX - 1;
@@ -73,7 +79,7 @@ pub fn main(words: &[String]) -> ExitCode {
     agent::log_to_stdout();
     let Some(arguments) = arguments::parse(words) else {
         tracing::error!(
-            "usage: init logd [--pipe FD=NAME[,LINES-PER-SECOND,BURST,DISK-MIB]]… [--memory DIR] [--disk DIR] [--socket PATH] [--kernel DEVICE]"
+            "usage: init logd [--pipe FD=NAME[,LINES-PER-SECOND,BURST,DISK-MIB]]… [--memory DIR] [--disk DIR] [--socket PATH] [--kernel DEVICE] [--console DEVICE]"
         );
         return ExitCode::from(2);
     };
@@ -83,18 +89,20 @@ pub fn main(words: &[String]) -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), LogdError> {
     // Blocked before any thread is made, so that all of them have it so.
     let signals = Signals::listen().map_err(while_doing("listening to signals"))?;
-    let pipes = match arguments.pipes.as_slice() {
+    let source = match arguments.pipes.as_slice() {
         [] => source::from_pid1()?,
-        words => words.iter().map(|word| source::from_word(word)).collect::<Result<_, _>>()?,
+        words => Source::from_words(words)?,
     };
-    let board = Arc::new(board(arguments, &pipes)?);
-    let mut logd = Logd::new(&board, signals, pipes)?;
+    let board = Arc::new(board(arguments, &source)?);
+    let echo = Echo::to(arguments.console.as_deref(), source.up);
+    let mut logd = Logd::new(&board, signals, source, echo)?;
     if let Some(device) = &arguments.kernel {
         logd.open_kernel(device);
     }
     let listener = serve::bind(&arguments.socket).map_err(while_doing("making the readers' socket"))?;
     serve_readers(&board, listener)?;
     let copied = start_keeper(&board, arguments.disk_is)?;
+    Notifier::from_environment().ready();
     let result = logd.run();
     board.ending.store(true, SeqCst);
     board.work.ring();
@@ -103,12 +111,13 @@ fn run(arguments: &Arguments) -> Result<(), LogdError> {
     result
 }
 
-fn board(arguments: &Arguments, pipes: &[Pipe]) -> Result<Board, LogdError> {
+fn board(arguments: &Arguments, source: &Source) -> Result<Board, LogdError> {
     let boot = fs::read_to_string(BOOT_ID).map_err(while_doing("reading the boot's id"))?;
     let boot = BootId::parse(&boot).unwrap_or_default();
     let service =
         |name: &str, disk: u64| Arc::new(Service::new(name.to_owned(), arguments.memory.join(name), disk));
-    let mut services: Vec<_> = pipes
+    let mut services: Vec<_> = source
+        .pipes
         .iter()
         .map(|pipe| service(&pipe.of.service, u64::from(pipe.of.disk_mib) * 1024 * 1024))
         .collect();
@@ -153,14 +162,17 @@ struct Logd {
     kernel: Option<Kernel>,
     buffer: Vec<u8>,
     to_copy: u64,
+    echo: Echo,
+    /// As long as it is open, PID 1 leaves reading to us.
+    _reading: Option<Connection>,
 }
 
 impl Logd {
-    fn new(board: &Arc<Board>, signals: Signals, pipes: Vec<Pipe>) -> Result<Self, LogdError> {
+    fn new(board: &Arc<Board>, signals: Signals, source: Source, echo: Echo) -> Result<Self, LogdError> {
         let poll = Poll::new().map_err(while_doing("making an epoll"))?;
         poll.add(&signals, SIGNALS, Interest::Read).map_err(while_doing("waiting for signals"))?;
         let mut intakes = Vec::new();
-        for (pipe, service) in pipes.into_iter().zip(&board.services) {
+        for (pipe, service) in source.pipes.into_iter().zip(&board.services) {
             let shelf = Shelf::open(board, service).map_err(while_doing("opening a ring"))?;
             let limit = Limit::new(pipe.of.lines_per_second, pipe.of.burst, Stamp::now().monotonic);
             let intake = Intake::new(pipe.end, shelf, limit, pipe.of.service == PID1);
@@ -169,7 +181,9 @@ impl Logd {
             intakes.push(Some(intake));
         }
         let board = Arc::clone(board);
-        Ok(Self { poll, signals, board, intakes, kernel: None, buffer: vec![0; TEXT_MAX], to_copy: 0 })
+        let buffer = vec![0; TEXT_MAX];
+        let _reading = source.reading;
+        Ok(Self { poll, signals, board, intakes, kernel: None, buffer, to_copy: 0, echo, _reading })
     }
 
     /// The kernel's log is worth having, but services' lines do not depend on it.
@@ -205,8 +219,10 @@ impl Logd {
 
     /// How long nothing is due.
     fn patience(&self) -> Option<Duration> {
-        let due = self.intakes.iter().flatten().filter_map(Intake::due).min()?;
-        Some(Duration::from_micros(due.saturating_sub(Stamp::now().monotonic)))
+        let notice = self.intakes.iter().flatten().filter_map(Intake::due).min();
+        let notice = notice.map(|due| Duration::from_micros(due.saturating_sub(Stamp::now().monotonic)));
+        let console = self.echo.is_behind().then_some(CONSOLE_PAUSE);
+        [notice, console].into_iter().flatten().min()
     }
 
     fn is_asked_to_end(&self) -> bool {
@@ -228,6 +244,7 @@ impl Logd {
                 token => taken += self.take(token),
             }
         }
+        self.echo.flush();
         self.say_what_is_gone();
         let stored: u64 = self.intakes.iter_mut().flatten().map(|intake| intake.shelf().stored()).sum();
         let stored = stored + self.kernel.as_mut().map_or(0, |kernel| kernel.shelf().stored());
@@ -247,7 +264,7 @@ impl Logd {
             return 0;
         };
         let Some(intake) = place else { return 0 };
-        let taken = match intake.take(&mut self.buffer) {
+        let taken = match intake.take(&mut self.buffer, &mut self.echo) {
             Ok(taken) => taken,
             // A pipe that cannot be read would be reported as ready for ever.
             Err(_) => super::intake::Taken { ended: true, ..Default::default() },
@@ -257,19 +274,27 @@ impl Logd {
             let _ = self.poll.remove(&*intake);
             *place = None;
         }
-        for name in &taken.failed {
-            self.set_apart(name);
+        for word in &taken.words {
+            self.obey(word);
         }
         taken.bytes
     }
 
+    fn obey(&mut self, word: &Word) {
+        match word {
+            Word::Up => self.echo.is_up(),
+            Word::Failed { service, started } => self.set_apart(service, *started),
+        }
+    }
+
     /// A service has failed: its last words may still be in its pipe.
-    fn set_apart(&mut self, name: &str) {
+    fn set_apart(&mut self, name: &str, started_ms: u64) {
         let mut intakes = self.intakes.iter_mut().flatten();
         if let Some(intake) = intakes.find(|intake| intake.service().name == name) {
             // If it cannot be read, its turn will say so.
-            let _ = intake.take(&mut self.buffer);
-            intake.shelf().failed();
+            let _ = intake.take(&mut self.buffer, &mut self.echo);
+            let lines = intake.shelf().failed();
+            self.echo.show_failure(name, started_ms.saturating_mul(1000), &lines);
         }
     }
 
@@ -296,8 +321,8 @@ impl Logd {
     fn end(&mut self) {
         for intake in self.intakes.iter_mut().flatten() {
             // Whatever cannot be read now cannot be read at all.
-            let _ = intake.take(&mut self.buffer);
-            intake.finish();
+            let _ = intake.take(&mut self.buffer, &mut self.echo);
+            intake.finish(&mut self.echo);
         }
     }
 }

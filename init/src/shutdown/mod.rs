@@ -1,8 +1,8 @@
-//! The machine's end: everything killed, everything unmounted, then reboot or power off.
+//! The machine's end once PID 1 is alone: everything unmounted, everything on disk, reboot or power off.
 //!
-//! Services have been stopped in order before ([`crate::service::set`]); what is left here
-//! has had its chance. Each step has its own deadline, and there is exactly one way out.
-//! Unmounting and syncing may hang in the kernel, so a child does that (`unmount`).
+//! Services have been stopped, what was left was killed, logs are written ([`crate::supervisor`]);
+//! the plan says how much time each step has. There is exactly one way out. Unmounting and syncing
+//! may hang in the kernel, so children do that (`unmount`). `sweep` kills by control group.
 
 #![cfg_attr(
     not(test),
@@ -16,39 +16,49 @@
 )]
 
 pub(crate) mod mounts;
+pub(crate) mod sweep;
 pub mod unmount;
 
 use std::fs;
-use std::path::Path;
+use std::io;
 use std::thread;
 use std::time::Duration;
 
 use node_sys::{power, process};
 
-use crate::cgroup;
 use crate::console::{Console, Subject};
 use crate::control::message::Ending;
 use crate::monotonic::Monotonic;
+use crate::service::core::{Phase, Plan};
 
-/// How long killed processes may take to be gone.
-const KILL_WITHIN: Duration = Duration::from_secs(5);
-/// How long unmounting and syncing may take.
-const UNMOUNT_WITHIN: Duration = Duration::from_secs(10);
+/// How long processes may take to be gone that were killed one by one, which hardly anybody is.
+const KILL_WITHIN: Duration = Duration::from_secs(1);
 /// How long the console may take for its last lines.
 const CONSOLE_WITHIN: Duration = Duration::from_secs(1);
 /// Between two looks; nothing else is going on any more.
 const LOOK: Duration = Duration::from_millis(5);
+/// The word of the child that unmounts.
+pub const UNMOUNT: &str = "unmount";
+/// The word of the child that syncs.
+pub const SYNC: &str = "sync";
 
 /// Ends the machine. Comes back only when the kernel refuses; then PID 1 ends, which it does not survive.
-pub fn finish(mut console: Console, ending: Ending) {
-    kill_everything(&mut console);
-    unmount_everything(&mut console);
+pub fn finish(mut console: Console, mut plan: Plan) {
+    kill_everybody(&mut console);
+    while plan.phase() < Phase::Unmount {
+        plan.done(plan.phase(), Monotonic::now());
+    }
+    for (phase, word) in [(Phase::Unmount, UNMOUNT), (Phase::Sync, SYNC)] {
+        have_done(word, &plan, &mut console);
+        plan.done(phase, Monotonic::now());
+    }
+    let ending = plan.ending();
     let words = match ending {
         Ending::Reboot => "rebooting",
         Ending::PowerOff => "powering off",
     };
     console.say(Monotonic::now(), Subject::Machine, words);
-    within(CONSOLE_WITHIN, || {
+    until(Monotonic::now().after(CONSOLE_WITHIN), || {
         console.flush();
         !console.is_behind()
     });
@@ -57,24 +67,18 @@ pub fn finish(mut console: Console, ending: Ending) {
         Ending::PowerOff => power::power_off(),
     };
     if let Err(error) = refused {
-        console.say(Monotonic::now(), Subject::Machine, &format!("problem: {ending}: {error}"));
+        problem(&mut console, &format!("{ending}: {error}"));
     }
+    // The kernel's own emergency exit; without it only its panic is left.
+    let _ = fs::write("/proc/sysrq-trigger", "b");
 }
 
-fn kill_everything(console: &mut Console) {
-    // Group by group first: no fork can run away from that.
-    for entry in fs::read_dir(cgroup::ROOT).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() && path != Path::new(cgroup::SELF) {
-            // A group that is gone has nobody in it.
-            let _ = fs::write(path.join("cgroup.kill"), "1");
-        }
-    }
-    if let Err(error) = process::kill_all() {
+fn kill_everybody(console: &mut Console) {
+    let killed = sweep::kill(&[]).and(process::kill_all());
+    if let Err(error) = killed {
         problem(console, &format!("killing what is left: {error}"));
     }
-    // kill(-1) finds nobody once everybody is dead and reaped.
-    let gone = within(KILL_WITHIN, || {
+    let gone = until(Monotonic::now().after(KILL_WITHIN), || {
         while let Ok(Some(_)) = process::reap() {}
         !process::has_children()
     });
@@ -83,13 +87,15 @@ fn kill_everything(console: &mut Console) {
     }
 }
 
-fn unmount_everything(console: &mut Console) {
-    let program = ["/proc/self/exe".to_owned(), "unmount".to_owned()];
-    let child = console.device().ok_or_else(|| std::io::ErrorKind::NotFound.into()).and_then(|device| {
+/// Has a child of our own do it; goes on without when its time is over.
+fn have_done(word: &str, plan: &Plan, console: &mut Console) {
+    let command = ["/proc/self/exe".to_owned(), word.to_owned()];
+    let output = console.device().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+    let child = output.and_then(|output| {
         process::Spawn {
-            command: &program,
+            command: &command,
             environment: &[],
-            output: device,
+            output,
             cgroup: None,
             user: None,
             fence: None,
@@ -102,11 +108,15 @@ fn unmount_everything(console: &mut Console) {
     let child = match child {
         Ok(child) => child,
         Err(error) => {
-            problem(console, &format!("starting a process that unmounts: {error}"));
-            return unmount::run();
+            problem(console, &format!("starting a process to {word}: {error}"));
+            return match word {
+                UNMOUNT => unmount::run(),
+                _ => power::sync(),
+            };
         }
     };
-    let done = within(UNMOUNT_WITHIN, || {
+    let deadline = plan.deadline().unwrap_or_else(Monotonic::now);
+    let done = until(deadline, || {
         while let Ok(Some((pid, _))) = process::reap() {
             if pid == child.pid {
                 return true;
@@ -115,7 +125,7 @@ fn unmount_everything(console: &mut Console) {
         false
     });
     if !done {
-        problem(console, "unmounting takes too long, going on without");
+        problem(console, &format!("{word} takes too long, going on without"));
     }
 }
 
@@ -123,9 +133,8 @@ fn problem(console: &mut Console, text: &str) {
     console.say(Monotonic::now(), Subject::Machine, &format!("problem: {text}"));
 }
 
-/// Waits until `done` says so, at most for `time`.
-fn within(time: Duration, mut done: impl FnMut() -> bool) -> bool {
-    let deadline = Monotonic::now().after(time);
+/// Waits until `done` says so, or the deadline has come.
+fn until(deadline: Monotonic, mut done: impl FnMut() -> bool) -> bool {
     loop {
         if done() {
             return true;
@@ -144,11 +153,11 @@ mod tests {
     #[test]
     fn waiting_ends_at_its_deadline() {
         let mut looks = 0;
-        let done = within(Duration::from_millis(20), || {
+        let done = until(Monotonic::now().after(Duration::from_millis(20)), || {
             looks += 1;
             false
         });
         assert!(!done && looks > 1);
-        assert!(within(Duration::ZERO, || true));
+        assert!(until(Monotonic::from_millis(0), || true));
     }
 }

@@ -9,6 +9,8 @@ use crate::control::server::{Client, Heard};
 use crate::monotonic::Monotonic;
 use crate::service::core::{Accepted, Event};
 
+/// The service that reads what others print.
+const LOGD: &str = "logd";
 /// The service that asks questions for PID 1.
 const PROBED: &str = "probed";
 
@@ -16,7 +18,11 @@ impl Supervisor {
     pub(super) fn hear_client(&mut self, seat: usize, now: Monotonic) {
         for (client, heard) in self.server.hear(seat, &self.poll) {
             match heard {
-                Heard::Gone => self.prober.gone(client),
+                Heard::Gone => {
+                    self.prober.gone(client);
+                    self.logs.gone(client, now);
+                    self.herald.is_done(client);
+                }
                 Heard::Request(request) => {
                     if let Some(answer) = self.answer(client, request, now) {
                         self.server.answer(client, &answer, &[], &self.poll);
@@ -41,12 +47,25 @@ impl Supervisor {
             },
             Request::Own => Answer::Own(self.own()),
             Request::Do(order) => self.take_order(&order, now),
-            Request::LogPipes => Answer::Refused("logs are not handed out".to_owned()),
+            Request::LogPipes if self.is(client, LOGD) => {
+                self.hand_out_pipes(client);
+                return None;
+            }
+            Request::LogPipes => Answer::Refused(format!("only {LOGD} reads what services print")),
             Request::Probing if self.is(client, PROBED) => {
                 self.prober.is_at(client, &mut self.server, &self.poll);
                 return None;
             }
             Request::Probing => Answer::Refused(format!("only {PROBED} asks questions for PID 1")),
+            Request::HearOfEnd if self.server.is_root(client) => {
+                self.herald.is_at(client);
+                return None;
+            }
+            Request::HearOfEnd => Answer::Refused("only root is told before the machine ends".to_owned()),
+            Request::ReadyToEnd => {
+                self.herald.is_done(client);
+                return None;
+            }
             Request::Probed { question, finding } => {
                 if let Some(question) = self.prober.answered(client, question) {
                     self.happened(Event::Answered { question, finding }, now);
@@ -54,6 +73,13 @@ impl Supervisor {
                 return None;
             }
         })
+    }
+
+    fn hand_out_pipes(&mut self, client: Client) {
+        let (pipes, ends): (Vec<_>, Vec<_>) = self.logs.own().into_iter().chain(self.runner.pipes()).unzip();
+        let answer = Answer::LogPipes { pipes, up: self.services.up_since().is_some() };
+        self.server.answer(client, &answer, &ends, &self.poll);
+        self.logs.is_read_by(client, self.runner.outputs().map(|(pipe, _)| pipe), &self.poll);
     }
 
     fn views(&self) -> Vec<ServiceView> {
@@ -70,7 +96,8 @@ impl Supervisor {
 
     fn own(&self) -> Own {
         let up = self.services.up_since().map(Monotonic::millis);
-        Own { up, ending: self.services.ending(), ..self.counters.tell() }
+        let log_bytes_dropped = self.logs.dropped().saturating_add(self.console.log_lost());
+        Own { up, ending: self.services.ending(), log_bytes_dropped, ..self.counters.tell() }
     }
 
     fn take_order(&mut self, order: &Order, now: Monotonic) -> Answer {

@@ -18,8 +18,9 @@
 
 mod answer;
 mod dog;
+mod ending;
 mod key;
-mod output;
+mod logs;
 mod own;
 mod prober;
 mod tell;
@@ -28,6 +29,7 @@ pub mod token;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,18 +40,17 @@ use node_sys::notify::Listener;
 use node_sys::process;
 
 use self::dog::Dog;
-use self::output::Outputs;
+use self::ending::Herald;
+use self::logs::Logs;
 use self::own::Counters;
 use self::prober::Prober;
 use self::token::Token;
 use crate::agent::image::Image;
-use crate::console::{Console, Subject};
+use crate::console::Console;
 use crate::control::message::Ending;
 use crate::control::server::Server;
 use crate::monotonic::Monotonic;
-use crate::service::core::{
-    About, Action, Demand, Entry, Event, History, Phase, Plan, Report, Services, Step, WATCHDOG_MARGIN,
-};
+use crate::service::core::{About, Action, Demand, Event, History, Phase, Plan, Report, Services, Step};
 use crate::service::notice::{self, Notice};
 use crate::service::runner::Runner;
 
@@ -57,6 +58,8 @@ use crate::service::runner::Runner;
 const NOTIFY_SOCKET: &str = "/run/slipway/notify";
 /// Between two attempts to write to a console that does not keep up.
 const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks for what is left when everything was killed.
+const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 /// There are no updates yet, so no image waits to be confirmed; and no service asks for reboots.
 const HISTORY: History = History { confirmed: true, reboots: 0 };
 /// Messages and signals taken per turn, so that no sender keeps us from the rest.
@@ -75,7 +78,8 @@ pub struct Supervisor {
     image: Option<Image>,
     services: Services,
     runner: Runner,
-    outputs: Outputs,
+    logs: Logs,
+    herald: Herald,
     statuses: BTreeMap<Place, String>,
     problems: BTreeMap<Place, String>,
     /// The number of the first event that the console has not told.
@@ -86,11 +90,16 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Listens to everything; starts nothing yet.
+    /// Listens to everything; starts nothing yet. `log` is the reading end of what PID 1 itself says.
     ///
     /// # Errors
     /// When the kernel gives no descriptors: then there is nothing to supervise with.
-    pub fn new(console: Console, image: Option<Image>, table: Table) -> io::Result<Self> {
+    pub fn new(
+        console: Console,
+        log: Option<OwnedFd>,
+        image: Option<Image>,
+        table: Table,
+    ) -> io::Result<Self> {
         let now = Monotonic::now();
         let poll = Poll::new()?;
         let signals = Signals::listen()?;
@@ -104,11 +113,7 @@ impl Supervisor {
             poll.add(device, Token::Key(n).to_raw(), Interest::Read)?;
         }
         let server = Server::listen(&poll)?;
-        let outputs = Outputs::of(table.units.len());
         let runner = Runner::new(table.clone(), Path::new(NOTIFY_SOCKET))?;
-        for ((_, pipe), place) in runner.pipes().zip(0..) {
-            poll.add(pipe, Token::Output(Place(place)).to_raw(), Interest::Read)?;
-        }
         // Spreads pauses between machines that were switched on at once; it guards nothing.
         let seed = u64::from(node_sys::uptime::since_boot().subsec_nanos()) ^ now.millis();
         let mut services = Services::new(table, seed, HISTORY, now);
@@ -125,7 +130,8 @@ impl Supervisor {
             image,
             services,
             runner,
-            outputs,
+            logs: Logs::new(log, now),
+            herald: Herald::default(),
             statuses: BTreeMap::new(),
             problems: BTreeMap::new(),
             told: 0,
@@ -136,16 +142,17 @@ impl Supervisor {
     }
 
     /// Runs the machine until it is to end; gives the console back.
-    pub fn run(mut self) -> (Console, Ending) {
+    pub fn run(mut self) -> (Console, Plan) {
         loop {
             let began = Instant::now();
             let now = Monotonic::now();
             self.dog.pet(now);
             self.happened(Event::Time, now);
+            self.logs.time(now, self.runner.outputs(), &self.poll);
             self.tell();
             self.console.flush();
-            if let Some(ending) = self.has_ended(now) {
-                return (self.console, ending);
+            if let Some(plan) = self.go_on_ending(now) {
+                return (self.console, plan);
             }
             self.counters.turned(began);
             match self.poll.wait(Some(self.patience(now))) {
@@ -159,26 +166,17 @@ impl Supervisor {
         }
     }
 
-    /// How the machine ends, once its services have, or have had their time.
-    fn has_ended(&mut self, now: Monotonic) -> Option<Ending> {
-        let plan = self.shutdown.as_mut()?;
-        plan.done(Phase::Latch, now);
-        plan.done(Phase::Announce, now);
-        if self.services.all_stopped() {
-            plan.done(Phase::Stop, now);
-        }
-        plan.time(now);
-        (plan.phase() >= Phase::Kill).then_some(plan.ending())
-    }
-
     /// How long nothing is due.
     fn patience(&self, now: Monotonic) -> Duration {
         let end = self.shutdown.as_ref().and_then(Plan::deadline);
-        let due = [self.services.deadline(), self.dog.due(), end];
+        let due = [self.services.deadline(), self.dog.due(), self.logs.due(), end];
         let next = due.into_iter().flatten().min().map(|deadline| deadline.since(now));
         let console = self.console.is_behind().then_some(CONSOLE_PAUSE);
+        // Nothing tells when the last process of a group is gone that is not a service's.
+        let sweeping = self.shutdown.as_ref().is_some_and(|plan| plan.phase() == Phase::Kill);
+        let sweep = sweeping.then_some(SWEEP_PAUSE);
         // An hour: to have a bound, nothing depends on it.
-        [next, console].into_iter().flatten().min().unwrap_or(Duration::from_secs(3600))
+        [next, console, sweep].into_iter().flatten().min().unwrap_or(Duration::from_secs(3600))
     }
 
     /// One turn: words before ends, so that a service that says READY and exits was ready.
@@ -187,7 +185,8 @@ impl Supervisor {
         let tokens: Vec<Token> = ready.iter().filter_map(|raw| Token::from_raw(*raw)).collect();
         for token in &tokens {
             match token {
-                Token::Output(service) => self.show_output(*service, now),
+                Token::Output(service) => self.logs.drop_from(self.runner.output(*service)),
+                Token::Log => self.logs.drop_from(None),
                 Token::Execution(service) => {
                     if let Some(event) = self.runner.execution_changed(*service, &self.poll) {
                         self.happened(event, now);
@@ -213,7 +212,7 @@ impl Supervisor {
                         self.happened(event, now);
                     }
                 }
-                Token::Notify | Token::Output(_) | Token::Execution(_) => {}
+                Token::Notify | Token::Output(_) | Token::Log | Token::Execution(_) => {}
             }
         }
     }
@@ -243,15 +242,6 @@ impl Supervisor {
         }
     }
 
-    fn show_output(&mut self, service: Place, now: Monotonic) {
-        let Some(pipe) = self.runner.pipe(service) else { return };
-        for line in self.outputs.read(service, pipe, now) {
-            if self.services.up_since().is_none() {
-                self.console.write_line(&format!("{}| {line}", self.services.name(service)));
-            }
-        }
-    }
-
     fn take_signals(&mut self, now: Monotonic) {
         for _ in 0..PER_TURN {
             match self.signals.next() {
@@ -267,9 +257,6 @@ impl Supervisor {
         while let Ok(Some((pid, exit))) = process::reap() {
             self.counters.reaped();
             for event in self.runner.reaped(pid, exit, &self.poll) {
-                if let Event::Report { service, .. } = event {
-                    self.show_output(service, now);
-                }
                 self.happened(event, now);
             }
         }
@@ -286,21 +273,6 @@ impl Supervisor {
             }
             _ => {}
         }
-    }
-
-    /// Begins the end; asked a second time, services have no more time.
-    fn end(&mut self, ending: Ending, reason: &str, now: Monotonic) {
-        if let Some(plan) = &mut self.shutdown {
-            plan.again(now);
-            return;
-        }
-        self.tell();
-        self.console.say(now, Subject::Machine, &format!("shutting down ({ending})"));
-        let plan = Plan::begin(ending, Entry::Request, now);
-        self.dog.give(plan.end().after(WATCHDOG_MARGIN).since(now));
-        self.shutdown = Some(plan);
-        let steps = self.services.shut_down(ending, reason, now);
-        self.perform(steps, now);
     }
 
     fn happened(&mut self, event: Event, now: Monotonic) {
@@ -320,6 +292,7 @@ impl Supervisor {
                 Step::Service { action: Action::Forget(question), .. } => {
                     self.prober.forget(question, &mut self.server, &self.poll);
                 }
+                Step::Service { service, action: Action::FreezeLog, .. } => self.tell_of_failure(service),
                 Step::Service { service, instance, action } => {
                     if let Some(event) = self.runner.perform(service, instance, &action, &self.poll) {
                         queue.extend(self.services.handle(event, now));

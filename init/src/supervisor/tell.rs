@@ -1,7 +1,7 @@
 //! What PID 1 tells whoever stands at the machine: the journal in the console's words.
 //!
-//! Which records are shown, and how, is the journal's; here they get their time and subject,
-//! and a failure the lines that the service printed last.
+//! Which records are shown, and how, is the journal's; here they get their time and subject.
+//! What services print is logd's to show: here it is told when.
 
 use std::fs;
 
@@ -10,11 +10,9 @@ use machine_config::service::Place;
 use super::Supervisor;
 use crate::console::Subject;
 use crate::control::message::StateName;
+use crate::logd::word::Word;
 use crate::monotonic::Monotonic;
-use crate::service::core::{Cause, Record};
-
-/// A service's last lines that go to the console when it ends.
-const LINES_OF_A_FAILURE: usize = 10;
+use crate::service::core::Record;
 
 impl Supervisor {
     /// Tells what has happened since this was last called.
@@ -24,9 +22,6 @@ impl Supervisor {
         self.told = self.services.journal().next();
         for record in news {
             let Some(place) = record.service else { continue };
-            if matches!(record.cause, Cause::Failed { .. }) {
-                self.show_last_lines(place);
-            }
             if matches!(record.change, Some((_, StateName::Ready | StateName::Done))) {
                 self.problems.remove(&place);
             }
@@ -36,14 +31,14 @@ impl Supervisor {
         }
     }
 
-    /// Until the machine was up, everything was shown as it came.
-    fn show_last_lines(&mut self, place: Place) {
-        let Some(up) = self.services.up_since() else { return };
+    /// logd sets the last lines apart, and shows them if nobody has seen them yet.
+    pub(super) fn tell_of_failure(&mut self, place: Place) {
+        // What was decided before is told before.
+        self.tell();
         let started = self.services.view(place).and_then(|view| view.stamps.started);
-        let since = started.map_or(up, |started| Monotonic::from_millis(started).max(up));
-        for line in self.outputs.last(place, since, LINES_OF_A_FAILURE) {
-            self.console.write_line(&format!("{}| {line}", self.services.name(place)));
-        }
+        let service = self.services.name(place).to_owned();
+        let word = Word::Failed { service, started: started.unwrap_or_default() };
+        self.console.log_line(&word.to_string());
     }
 
     pub(super) fn problem(&mut self, service: Place, text: String, now: Monotonic) {
@@ -69,6 +64,7 @@ impl Supervisor {
     pub(super) fn tell_that_up(&mut self, now: Monotonic) {
         self.tell();
         self.console.say(now, Subject::Machine, "up");
+        self.console.log_line(&Word::Up.to_string());
         if let Some(image) = &self.image {
             let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
             let text = format!("{}, role {}, version {}", name.trim(), image.role, image.version);

@@ -18,7 +18,7 @@ pub enum Token {
     Client(usize),
     /// A key was pressed on the n-th input device.
     Key(usize),
-    /// A service printed something.
+    /// A service printed something while nobody else reads.
     Output(Place),
     /// A service's control group became empty, or not, or one of it was killed for memory.
     Group(Place),
@@ -26,6 +26,8 @@ pub enum Token {
     Execution(Place),
     /// A service wrote to its descriptor for readiness.
     Readiness(Place),
+    /// PID 1 itself said something while nobody else reads.
+    Log,
 }
 
 /// The kinds' numbers, in the upper half; the lower is which one of its kind.
@@ -45,6 +47,7 @@ impl Token {
             Token::Group(place) => (6, place.index()),
             Token::Execution(place) => (7, place.index()),
             Token::Readiness(place) => (8, place.index()),
+            Token::Log => (9, 0),
         };
         KINDS.saturating_mul(kind) | (which as u64 & (KINDS - 1))
     }
@@ -64,6 +67,7 @@ impl Token {
             6 => place().map(Token::Group),
             7 => place().map(Token::Execution),
             8 => place().map(Token::Readiness),
+            9 => Some(Token::Log),
             _ => None,
         }
     }
@@ -86,6 +90,7 @@ mod tests {
             Token::Group(place),
             Token::Execution(place),
             Token::Readiness(place),
+            Token::Log,
         ] {
             assert_eq!(Token::from_raw(token.to_raw()), Some(token));
         }

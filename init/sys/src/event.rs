@@ -160,6 +160,15 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((read, write))
 }
 
+/// Has a pipe hold so many bytes before whoever writes waits.
+///
+/// # Errors
+/// Those of `F_SETPIPE_SZ`.
+pub fn set_pipe_size(pipe: impl AsFd, bytes: usize) -> io::Result<()> {
+    rustix::pipe::fcntl_setpipe_size(pipe, bytes)?;
+    Ok(())
+}
+
 /// Reads what there is now: `None` when nothing is there yet, zero bytes at the end.
 ///
 /// # Errors

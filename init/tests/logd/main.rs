@@ -185,7 +185,7 @@ fn the_lines_before_the_first_and_the_latest_failure_are_set_apart() {
         for n in 0..100 {
             bench.write(1, format!("{round}: {n}\n").as_bytes());
         }
-        bench.write(0, b"before\n\x1efailed a\nafter\n");
+        bench.write(0, b"before\n\x1efailed a 0\nafter\n");
         bench.lines_until(of("init"), |lines| lines.len() == (round + 1) * 2);
     }
     let apart = |failure| {

@@ -252,6 +252,7 @@ fn unit(spec: &ServiceSpec, place: &BTreeMap<&ServiceName, Place>) -> Unit {
         edges,
         start: spec.start,
         milestone: spec.milestone,
+        until_end: spec.until_end,
         class: spec.class,
         ready: match &spec.ready {
             ReadySpec::Exit {} => Ready::Exit,

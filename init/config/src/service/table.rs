@@ -63,6 +63,8 @@ pub struct Unit {
     pub start: Start,
     /// Whether the machine is up only with it.
     pub milestone: bool,
+    /// Whether it is stopped only once everything else has.
+    pub until_end: bool,
     /// What its failing means for the machine.
     pub class: Class,
     /// How it shows that it is ready.

@@ -25,6 +25,17 @@ pub enum Turn {
     Back(Place),
 }
 
+/// Who has to go because the machine ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Leavers {
+    /// Nothing is started any more, but what runs may finish what it does.
+    Nobody,
+    /// All but those that work until the end.
+    Most,
+    /// They, too.
+    All,
+}
+
 /// What all services share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
@@ -40,6 +51,8 @@ pub struct Machine {
     pub up_since: Option<Monotonic>,
     /// How the machine ends, once it does: from then on nothing is started.
     pub ending: Option<message::Ending>,
+    /// Who ends with it by now.
+    pub leavers: Leavers,
     /// Nobody is judged by its liveness until then.
     pub suspended: Monotonic,
     /// Nor while there is not enough CPU for all.
@@ -71,6 +84,7 @@ impl Machine {
             history,
             up_since: None,
             ending: None,
+            leavers: Leavers::Nobody,
             suspended: Monotonic::default(),
             pressure: false,
             now,

@@ -13,7 +13,7 @@ use super::event::{Event, Instance};
 use super::graph::Graph;
 use super::health::SUSPENSION;
 use super::journal::{Journal, bounded};
-use super::machine::Machine;
+use super::machine::{Leavers, Machine};
 use super::member::Member;
 use super::seat::Seat;
 use super::state::State;
@@ -87,17 +87,46 @@ impl Services {
         self.machine.unsettled = true;
     }
 
-    /// Begins the end: from now on nothing is started, and everything is stopped, dependents first.
+    /// Begins the end: from now on nothing is started. What runs is not stopped yet.
     /// The kind of the first call stays.
     #[must_use]
+    pub fn announce_end(&mut self, ending: Ending, reason: &str, now: Monotonic) -> Vec<Step> {
+        self.end(Leavers::Nobody, ending, reason, now)
+    }
+
+    /// From now on nothing is started, and everything is stopped, dependents first, but for what works until the end.
+    #[must_use]
     pub fn shut_down(&mut self, ending: Ending, reason: &str, now: Monotonic) -> Vec<Step> {
+        self.end(Leavers::Most, ending, reason, now)
+    }
+
+    /// Everybody else has ended: now those are stopped that worked until the end.
+    #[must_use]
+    pub fn shut_down_rest(&mut self, ending: Ending, now: Monotonic) -> Vec<Step> {
+        self.end(Leavers::All, ending, "everybody else has ended", now)
+    }
+
+    fn end(&mut self, leavers: Leavers, ending: Ending, reason: &str, now: Monotonic) -> Vec<Step> {
         self.machine.now = self.machine.now.max(now);
         if self.machine.ending.is_none() {
             self.machine.ending = Some(ending);
             self.machine.record(None, None, Cause::Ending(ending, bounded(reason)));
             self.machine.unsettled = true;
         }
+        if leavers > self.machine.leavers {
+            self.machine.leavers = leavers;
+            self.machine.unsettled = true;
+        }
         self.settled()
+    }
+
+    /// Whether an end of the machine is one of this service by now.
+    pub(super) fn ends_with_machine(&self, place: Place) -> bool {
+        match self.machine.leavers {
+            Leavers::Nobody => false,
+            Leavers::Most => self.unit(place).is_none_or(|unit| !unit.until_end),
+            Leavers::All => true,
+        }
     }
 
     pub(super) fn settled(&mut self) -> Vec<Step> {
@@ -117,10 +146,19 @@ impl Services {
         self.machine.ending
     }
 
-    /// Whether nothing runs any more that could be stopped.
+    /// Whether nothing runs any more that could be stopped, but for those whose time has not come.
     #[must_use]
     pub fn all_stopped(&self) -> bool {
-        self.members.iter().all(|member| member.state.rests() || matches!(member.state, State::Stuck { .. }))
+        let stopped = |member: &Member| member.state.rests() || matches!(member.state, State::Stuck { .. });
+        self.places()
+            .filter(|place| self.ends_with_machine(*place))
+            .all(|place| self.member(place).is_none_or(stopped))
+    }
+
+    /// Those whose time has not come although the machine ends.
+    #[must_use]
+    pub fn spared(&self) -> Vec<&str> {
+        self.places().filter(|place| !self.ends_with_machine(*place)).map(|place| self.name(place)).collect()
     }
 
     /// When everything that counts was ready.

@@ -85,9 +85,10 @@ impl Services {
     fn reason_to_go(&self, place: Place) -> Option<Reason> {
         let member = self.member(place).filter(|member| member.state.runs())?;
         let goes_before = |edge: &&Edge| edge.on_loss != OnLoss::Keep && self.is_leaving(edge.to);
-        if self.machine.ending.is_some() {
+        let ending = self.machine.ending.is_some();
+        if ending && self.ends_with_machine(place) {
             Some(Reason::Shutdown)
-        } else if !member.desired {
+        } else if !ending && !member.desired {
             Some(Reason::Unwanted)
         } else if member.hold.is_some() {
             member.leave.filter(|why| why.is_failure())

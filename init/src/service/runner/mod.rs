@@ -19,6 +19,7 @@ use node_sys::process::{Exit, Pid};
 use self::seat::Seat;
 use super::core::{Action, Deed, Digest, Event, Instance, Report};
 use crate::control::message::LogPipe;
+use crate::supervisor::token::Token;
 
 /// All services' processes.
 #[derive(Debug)]
@@ -123,9 +124,14 @@ impl Runner {
         self.seats.get(service.index())?.overlay()
     }
 
+    /// The reading ends of all services' pipes, with what names them.
+    pub fn outputs(&self) -> impl Iterator<Item = (BorrowedFd<'_>, Token)> {
+        self.seats.iter().zip(0..).map(|(seat, place)| (seat.output(), Token::Output(Place(place))))
+    }
+
     /// The reading end of a service's pipe.
     #[must_use]
-    pub fn pipe(&self, service: Place) -> Option<BorrowedFd<'_>> {
+    pub fn output(&self, service: Place) -> Option<BorrowedFd<'_>> {
         self.seats.get(service.index()).map(Seat::output)
     }
 

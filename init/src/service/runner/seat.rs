@@ -20,6 +20,8 @@ use crate::fence;
 use crate::service::core::{Digest, Ending, Instance, Report, StepKind};
 use crate::supervisor::token::Token;
 
+/// What a service may say while logd is away.
+const LOG_PIPE: usize = 1024 * 1024;
 /// Where services find their programs' programs.
 const PATH: &str = "PATH=/usr/sbin:/usr/bin";
 
@@ -52,6 +54,8 @@ struct Main {
 impl Seat {
     pub(super) fn new(unit: Unit) -> io::Result<Self> {
         let (output, output_write) = event::pipe()?;
+        // Less is enough for most: it is what a service may say while nobody reads.
+        let _ = event::set_pipe_size(&output, LOG_PIPE);
         let fence = fence::of(&unit.sandbox)?;
         Ok(Self {
             unit,

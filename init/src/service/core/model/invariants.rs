@@ -137,7 +137,8 @@ fn invariant_7_dependents_have_gone_before_a_service_is_asked_to(world: &World, 
     }
     for dependent in world.services.graph.dependents(place) {
         let member = world.services.member(dependent.place).unwrap();
-        let bound = world.ended || (dependent.on_loss != OnLoss::Keep && member.hold.is_none());
+        let ends = world.ended && world.services.ends_with_machine(dependent.place);
+        let bound = ends || (dependent.on_loss != OnLoss::Keep && member.hold.is_none());
         // One that only comes after it may begin in the same turn, once it is on its way out.
         let began_later = member.state.name() == StateName::Preparing
             && last_change(world, dependent.place) > last_change(world, place);

@@ -59,6 +59,9 @@ fn the_end_comes_in_order_and_in_bounded_time_whatever_services_do() {
     run("shutdown", 1000, |world| {
         world.ended = true;
         world.telling = None;
+        let steps = world.services.announce_end(MachineEnding::Reboot, "test", world.moment());
+        world.perform(steps);
+        world.pass(300);
         let steps = world.services.shut_down(MachineEnding::Reboot, "test", world.moment());
         world.perform(steps);
         let longest: u128 = world
@@ -75,6 +78,11 @@ fn the_end_comes_in_order_and_in_bounded_time_whatever_services_do() {
             }
             world.pass(500);
         }
+        world.pass(u64::try_from(longest).unwrap());
+        assert!(world.services.all_stopped(), "6: {:?}", world.states());
+        must::now_and_then(world);
+        let steps = world.services.shut_down_rest(MachineEnding::Reboot, world.moment());
+        world.perform(steps);
         world.pass(u64::try_from(longest).unwrap());
         assert!(world.services.all_stopped(), "6: {:?}", world.states());
         must::now_and_then(world);

@@ -89,6 +89,7 @@ fn unit(plain: &Unit, at: usize, digits: &mut Digits) -> Unit {
         oom_policy: [OomPolicy::Kill, OomPolicy::Stop, OomPolicy::Continue]
             [usize::try_from(digits.take(3)).unwrap()],
         longest_pause: Span::from_secs(60),
+        until_end: digits.take(5) == 0,
         ..plain.clone()
     }
 }

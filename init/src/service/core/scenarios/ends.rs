@@ -51,6 +51,35 @@ fn of_a_hundred_services_one_cannot_be_stopped_and_the_rest_stop_in_order() {
     assert!(world.now - begun <= millis(Duration::from_secs(60)));
 }
 
+/// What the machine's end needs works until everybody else has gone, and is not started again.
+#[test]
+fn who_works_until_the_end_is_stopped_last_and_never_started_again() {
+    let mut world = world(&[
+        ("a", ""),
+        ("logd", "until-end = true"),
+        ("probed", "until-end = true\nmilestones = [\"a\"]"),
+    ]);
+    for name in ["a", "logd", "probed"] {
+        world.is_ready(name);
+    }
+    world.ended = true;
+    let steps = world.services.announce_end(MachineEnding::Reboot, "test", world.moment());
+    world.perform(steps);
+    assert_eq!(world.states(), [StateName::Ready; 3], "it is only announced");
+    assert_eq!(world.start("a"), Err(Refusal::Ending));
+    world.shut_down();
+    assert_eq!(world.states(), [StateName::Stopping, StateName::Ready, StateName::Ready]);
+    world.exits("a", 0);
+    world.exits("probed", 1);
+    world.pass(60_000);
+    assert_eq!(world.states(), [StateName::Off, StateName::Ready, StateName::Off]);
+    assert!(world.services.all_stopped(), "all whose time has come");
+    let steps = world.services.shut_down_rest(MachineEnding::Reboot, world.moment());
+    world.perform(steps);
+    assert_eq!(world.state("logd"), StateName::Stopping);
+    assert!(!world.services.all_stopped());
+}
+
 /// S34: the plan keeps the kind as well.
 #[test]
 fn a_second_request_to_end_keeps_the_first_ones_kind() {

@@ -1,0 +1,103 @@
+//! The reading ends of what services print, and who reads them: logd, or nobody for a moment.
+//!
+//! PID 1 keeps them so that a service that prints while logd is away does not end of SIGPIPE and
+//! loses nothing. When logd stays away, services must not wait for it: then what they print is
+//! read here and counted, no more. What logd is told is `logd::word`.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use node_sys::event::{self, Interest, Poll};
+
+use super::token::Token;
+use crate::control::message::LogPipe;
+use crate::control::server::Client;
+use crate::logd::PID1;
+use crate::monotonic::Monotonic;
+
+/// How long logd may be away before what is printed is dropped.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What one turn drops of one pipe, so that none keeps the others waiting.
+const PER_TURN: usize = 64 * 1024;
+/// What PID 1 keeps of its own lines, and at which pace: they are few, and all of them matter.
+const OWN: (u32, u32, u16) = (10_000, 50_000, 16);
+
+/// PID 1's side of logd.
+#[derive(Debug)]
+pub(super) struct Logs {
+    own: Option<OwnedFd>,
+    reader: Option<Client>,
+    away_since: Monotonic,
+    drains: bool,
+    dropped: u64,
+    buffer: Vec<u8>,
+}
+
+impl Logs {
+    /// Nobody reads yet. `own` is the reading end of PID 1's own lines.
+    pub(super) fn new(own: Option<OwnedFd>, now: Monotonic) -> Self {
+        Self { own, reader: None, away_since: now, drains: false, dropped: 0, buffer: vec![0; PER_TURN] }
+    }
+
+    /// PID 1's own pipe, as logd gets it.
+    pub(super) fn own(&self) -> Option<(LogPipe, BorrowedFd<'_>)> {
+        let (lines_per_second, burst, disk_mib) = OWN;
+        let of = LogPipe { service: PID1.to_owned(), lines_per_second, burst, disk_mib };
+        self.own.as_ref().map(|own| (of, own.as_fd()))
+    }
+
+    /// `client` reads from now on.
+    pub(super) fn is_read_by<'a>(
+        &mut self,
+        client: Client,
+        pipes: impl Iterator<Item = BorrowedFd<'a>>,
+        poll: &Poll,
+    ) {
+        self.reader = Some(client);
+        if std::mem::take(&mut self.drains) {
+            // What was not watched needs no undoing.
+            let _ = self.own.as_ref().map(|own| poll.remove(own));
+            pipes.for_each(|pipe| _ = poll.remove(pipe));
+        }
+    }
+
+    /// `client` is gone; perhaps it was the reader.
+    pub(super) fn gone(&mut self, client: Client, now: Monotonic) {
+        if self.reader.take_if(|reader| *reader == client).is_some() {
+            self.away_since = now;
+        }
+    }
+
+    /// When patience is over, if that is still to come.
+    pub(super) fn due(&self) -> Option<Monotonic> {
+        (self.reader.is_none() && !self.drains).then(|| self.away_since.after(PATIENCE))
+    }
+
+    /// Begins to drain if it is time.
+    pub(super) fn time<'a>(
+        &mut self,
+        now: Monotonic,
+        pipes: impl Iterator<Item = (BorrowedFd<'a>, Token)>,
+        poll: &Poll,
+    ) {
+        if self.due().is_some_and(|due| due <= now) {
+            self.drains = true;
+            // What cannot be watched fills, and its service waits for logd: the lesser evil.
+            let _ = self.own.as_ref().map(|own| poll.add(own, Token::Log.to_raw(), Interest::Read));
+            pipes.for_each(|(pipe, token)| _ = poll.add(pipe, token.to_raw(), Interest::Read));
+        }
+    }
+
+    /// Drops what is in the pipe of a service, or in our own.
+    pub(super) fn drop_from(&mut self, service: Option<BorrowedFd<'_>>) {
+        let pipe = service.or(self.own.as_ref().map(AsFd::as_fd));
+        if let Some(Ok(Some(length))) = pipe.map(|pipe| event::read_now(pipe, &mut self.buffer)) {
+            self.dropped = self.dropped.saturating_add(length as u64);
+        }
+    }
+
+    /// Bytes dropped since boot.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
