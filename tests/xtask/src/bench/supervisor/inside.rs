@@ -88,7 +88,8 @@ pub fn become_first(plan: &str) -> Result<()> {
     let cpu = process::group_cpu(Path::new("/sys/fs/cgroup"))?;
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("reading the clock")?;
     let nanos = now.tv_sec() * 1_000_000_000 + now.tv_nsec();
-    fs::write("/bench/began", format!("{nanos} {}\n", cpu.as_micros())).context("writing when PID 1 began")?;
+    fs::write("/bench/began", format!("{nanos} {}\n", cpu.as_micros()))
+        .context("writing when PID 1 began")?;
     Err(command.exec()).with_context(|| format!("starting {program}"))
 }
 

@@ -93,7 +93,8 @@ pub fn hierarchy() -> Result<PathBuf> {
 /// The group that this process is in.
 pub fn own_group(hierarchy: &Path) -> Result<PathBuf> {
     let text = fs::read_to_string("/proc/self/cgroup").context("reading /proc/self/cgroup")?;
-    let path = text.lines().find_map(|line| line.strip_prefix("0::/")).context("this process is in no v2 group")?;
+    let path =
+        text.lines().find_map(|line| line.strip_prefix("0::/")).context("this process is in no v2 group")?;
     Ok(hierarchy.join(path))
 }
 
@@ -101,7 +102,8 @@ pub fn own_group(hierarchy: &Path) -> Result<PathBuf> {
 pub fn group_cpu(group: &Path) -> Result<Duration> {
     let path = group.join("cpu.stat");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let micros = field(&text, "usage_usec ").with_context(|| format!("{} has no usage_usec", path.display()))?;
+    let micros =
+        field(&text, "usage_usec ").with_context(|| format!("{} has no usage_usec", path.display()))?;
     Ok(Duration::from_micros(micros))
 }
 

@@ -72,7 +72,9 @@ impl Room {
         for dir in ["bench", "dev", "etc", "proc", "run", "service", "sys", "tmp", "usr", "var"] {
             fs::create_dir_all(files.join(dir)).with_context(making)?;
         }
-        for (link, target) in [("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64"), ("sbin", "usr/sbin")] {
+        for (link, target) in
+            [("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64"), ("sbin", "usr/sbin")]
+        {
             std::os::unix::fs::symlink(target, files.join(link)).with_context(making)?;
         }
         fs::copy(stamp, files.join("bench/stamp")).with_context(|| format!("copying {}", stamp.display()))?;
@@ -169,7 +171,11 @@ impl Room {
                 let console = self.console();
                 let mut tail: Vec<&str> = console.lines().rev().take(20).collect();
                 tail.reverse();
-                bail!("{} of {count} services started; the console says:\n{}", self.stamps.read()?.len(), tail.join("\n"));
+                bail!(
+                    "{} of {count} services started; the console says:\n{}",
+                    self.stamps.read()?.len(),
+                    tail.join("\n")
+                );
             }
             thread::sleep(Duration::from_millis(1));
         }

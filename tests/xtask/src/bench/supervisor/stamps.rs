@@ -65,7 +65,8 @@ mod tests {
     fn a_record_that_is_being_written_is_left_for_later() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("stamps");
-        let mut bytes = [7_u64.to_ne_bytes().as_slice(), &3_u32.to_ne_bytes(), &99_u32.to_ne_bytes()].concat();
+        let mut bytes =
+            [7_u64.to_ne_bytes().as_slice(), &3_u32.to_ne_bytes(), &99_u32.to_ne_bytes()].concat();
         bytes.push(1);
         std::fs::write(&path, &bytes).unwrap();
         let mut stamps = Stamps::of(path.clone());

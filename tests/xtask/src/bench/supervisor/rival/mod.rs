@@ -11,6 +11,7 @@ mod s6;
 mod systemd;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 use nix::sys::signal::{Signal, kill};
@@ -112,6 +113,18 @@ impl Rival {
             Self::Systemd => (room.first, Signal::SIGINT),
         };
         Ok(kill(Pid::from_raw(process), signal)?)
+    }
+
+    /// The pauses in milliseconds that it meant to make for its latest `count` restarts, oldest first, where
+    /// `configured` was asked for: ours spreads pauses by 20 %, so that machines do not move in step.
+    ///
+    /// # Errors
+    /// Ours does not say so many.
+    pub fn delays(self, room: &Room, configured: Duration, count: usize) -> Result<Vec<f64>> {
+        match self {
+            Self::Ours => ours::pauses(&room.console(), count),
+            _ => Ok(vec![configured.as_secs_f64() * 1e3; count]),
+        }
     }
 }
 
