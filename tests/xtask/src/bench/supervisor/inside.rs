@@ -102,8 +102,11 @@ fn surroundings(plan: &Plan) -> Result<()> {
         bind(usr, &root.join("usr"), true)?;
     }
     fresh("proc", &root.join("proc"), "")?;
-    for file in ["proc/sys", "proc/sysrq-trigger"] {
-        bind(&root.join(file), &root.join(file), true)?;
+    for file in ["proc/sys", "proc/sysrq-trigger"].map(|file| root.join(file)) {
+        // Not every kernel has sysrq.
+        if file.exists() {
+            bind(&file, &file, true)?;
+        }
     }
     fresh("sysfs", &root.join("sys"), "")?;
     read_only(&root.join("sys"))?;

@@ -167,7 +167,8 @@ impl Room {
     pub fn await_stamps(&mut self, count: usize, within: Duration) -> Result<()> {
         let deadline = Instant::now() + within;
         while self.stamps.read()?.len() < count {
-            if Instant::now() > deadline {
+            let ended = self.helper.try_wait().context("looking after a room")?.is_some();
+            if ended || Instant::now() > deadline {
                 let console = self.console();
                 let mut tail: Vec<&str> = console.lines().rev().take(20).collect();
                 tail.reverse();
@@ -199,5 +200,7 @@ impl Drop for Room {
         if let Err(error) = fs::remove_dir_all(&self.files) {
             eprintln!("removing {}: {error}", self.files.display());
         }
+        // Other rooms may be in it.
+        let _ = self.files.parent().map(fs::remove_dir);
     }
 }
