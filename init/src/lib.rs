@@ -30,6 +30,8 @@ mod pid1;
 use std::path::Path;
 use std::process::ExitCode;
 
+use supervisor::succession::Reason;
+
 /// Becomes what the process's id and `arguments` say.
 #[must_use]
 pub fn main(arguments: &[String]) -> ExitCode {
@@ -48,8 +50,8 @@ pub fn main(arguments: &[String]) -> ExitCode {
             node_sys::power::sync();
             ExitCode::SUCCESS
         }
-        // The kernel may hand over words of its command line; as PID 1 none of them matters.
-        _ if std::process::id() == 1 => first_process(),
+        // The kernel may hand over words of its command line; only our own matter.
+        _ if std::process::id() == 1 => first_process(arguments),
         _ => {
             complain("usage: init agent NAME | init apid | init probe KIND TARGET…");
             ExitCode::from(2)
@@ -59,8 +61,12 @@ pub fn main(arguments: &[String]) -> ExitCode {
 
 /// Without an image around it, the first process is in the initramfs. It never ends well: the
 /// kernel panics when it does, and starts the machine again.
-fn first_process() -> ExitCode {
-    if Path::new(agent::paths::IMAGE).exists() {
+fn first_process(arguments: &[String]) -> ExitCode {
+    if let [word, number] = arguments
+        && let Some(reason) = Reason::from_word(word)
+    {
+        pid1::succeed(reason, number);
+    } else if Path::new(agent::paths::IMAGE).exists() {
         pid1::run();
     } else {
         stage1::run();

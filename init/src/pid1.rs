@@ -1,7 +1,8 @@
 //! PID 1 from its first instruction to its last: boot, supervise, end.
 //!
 //! The three stages in order, each a module of its own; here is only what passes between
-//! them. A panic says so on the console and aborts: the kernel then starts the machine again.
+//! them. A fault, and a panic is one, executes this program anew, which goes on from what was
+//! saved last; when that does not work either, the machine is ended in order.
 
 #![cfg_attr(
     not(test),
@@ -18,9 +19,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
+use std::process;
 
 use machine_config::service::Table;
 use node_sys::event;
+use node_sys::resume::{self, Memory};
 
 use crate::agent::image::Image;
 use crate::agent::paths;
@@ -31,6 +34,7 @@ use crate::monotonic::Monotonic;
 use crate::service::core::{Entry, Plan};
 use crate::shutdown;
 use crate::supervisor::Supervisor;
+use crate::supervisor::succession::{Inheritance, Reason, last_words};
 
 const CONSOLE: &str = "/dev/console";
 
@@ -39,14 +43,52 @@ pub(crate) fn run() {
     panic::set_hook(Box::new(tell_panic));
     let mut problems = apply::mounts();
     let mut console = Console::open(Path::new(CONSOLE));
-    let log = match own_log(&mut console) {
-        Ok(log) => Some(log),
-        Err(error) => {
-            problems.push(format!("making the pipe of our own log: {error}"));
-            None
-        }
-    };
+    let log = keep(&mut problems, "making the pipe of our own log", own_log(&mut console));
     problems.extend(apply::rest());
+    let (image, table) = image(&mut problems);
+    let started = match &image {
+        Some(image) => format!("started, role {}, version {}", image.role, image.version),
+        None => "started".to_owned(),
+    };
+    console.say(Monotonic::now(), Subject::Machine, &started);
+    let memory = keep(&mut problems, "preparing to survive faults", memory());
+    for problem in problems {
+        console.say(Monotonic::now(), Subject::Machine, &format!("problem: {problem}"));
+    }
+    supervise(Supervisor::new(console, log, image, table, memory));
+}
+
+/// Goes on where an earlier program of this process ended, with what it left at descriptor `number`.
+pub(crate) fn succeed(reason: Reason, number: &str) {
+    panic::set_hook(Box::new(tell_panic));
+    let inherited =
+        number.parse().map_err(io::Error::other).and_then(|number| Inheritance::take(number, reason));
+    supervise(inherited.and_then(|inheritance| {
+        survive_faults(inheritance.memory())?;
+        let console = Console::open(Path::new(CONSOLE));
+        let (image, table) = image(&mut Vec::new());
+        Supervisor::succeed(inheritance, console, image, table)
+    }));
+}
+
+fn supervise(supervisor: io::Result<Supervisor>) {
+    match supervisor {
+        Ok(supervisor) => {
+            let (console, plan) = supervisor.run();
+            shutdown::finish(console, plan);
+        }
+        Err(error) => {
+            let mut console = Console::open(Path::new(CONSOLE));
+            let text = format!("preparing to supervise: {error}");
+            last_words(&text);
+            console.say(Monotonic::now(), Subject::Machine, &format!("problem: {text}"));
+            shutdown::finish(console, Plan::begin(Ending::Reboot, Entry::Fault, Monotonic::now()));
+        }
+    }
+}
+
+/// What the image says of itself, and its services.
+fn image(problems: &mut Vec<String>) -> (Option<Image>, Table) {
     let image = match Image::load(Path::new(paths::IMAGE)) {
         Ok(image) => Some(image),
         Err(error) => {
@@ -54,30 +96,26 @@ pub(crate) fn run() {
             None
         }
     };
-    let started = match &image {
-        Some(image) => format!("started, role {}, version {}", image.role, image.version),
-        None => "started".to_owned(),
-    };
-    console.say(Monotonic::now(), Subject::Machine, &started);
     let table = boot::load(Path::new(paths::SERVICES)).unwrap_or_else(|problem| {
         problems.push(problem);
         Table::default()
     });
-    for problem in problems {
-        console.say(Monotonic::now(), Subject::Machine, &format!("problem: {problem}"));
-    }
-    match Supervisor::new(console, log, image, table) {
-        Ok(supervisor) => {
-            let (console, plan) = supervisor.run();
-            shutdown::finish(console, plan);
-        }
-        Err(error) => {
-            let mut console = Console::open(Path::new(CONSOLE));
-            let text = format!("problem: preparing to supervise: {error}");
-            console.say(Monotonic::now(), Subject::Machine, &text);
-            shutdown::finish(console, Plan::begin(Ending::Reboot, Entry::Fault, Monotonic::now()));
-        }
-    }
+    (image, table)
+}
+
+fn keep<T>(problems: &mut Vec<String>, doing: &str, done: io::Result<T>) -> Option<T> {
+    done.map_err(|error| problems.push(format!("{doing}: {error}"))).ok()
+}
+
+/// Where what PID 1 knows survives its own faults.
+fn memory() -> io::Result<Memory> {
+    let memory = Memory::new()?;
+    survive_faults(&memory)?;
+    Ok(memory)
+}
+
+fn survive_faults(memory: &Memory) -> io::Result<()> {
+    resume::on_fault(&["init", Reason::Fault.word(), &memory.number().to_string()])
 }
 
 /// What is said at the console goes into a pipe, too, for logd; its reading end.
@@ -90,6 +128,9 @@ fn own_log(console: &mut Console) -> io::Result<OwnedFd> {
 
 fn tell_panic(panic: &PanicHookInfo<'_>) {
     let mut console = Console::open(Path::new(CONSOLE));
-    let text = format!("problem: PID 1 does not know how to go on: {panic}");
-    console.say(Monotonic::now(), Subject::Machine, &text.replace('\n', " "));
+    let text = format!("PID 1 does not know how to go on: {panic}").replace('\n', " ");
+    last_words(&text);
+    console.say(Monotonic::now(), Subject::Machine, &format!("problem: {text}"));
+    // Which is a fault like any other.
+    process::abort();
 }

@@ -112,7 +112,8 @@ fn content(route: &Route, schemas: &mut SchemaGenerator) -> Value {
         | Verb::Hold
         | Verb::Release
         | Verb::Reboot
-        | Verb::Shutdown => schemas.subschema_for::<reply::Accepted>(),
+        | Verb::Shutdown
+        | Verb::Reexec => schemas.subschema_for::<reply::Accepted>(),
         Verb::Metrics => return json!({}),
     };
     json!({ kind: { "schema": schema } })

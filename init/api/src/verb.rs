@@ -105,6 +105,7 @@ table! {
     Config: Get "/v1/config", Reader, Document, "The machine config in force, secrets left out";
     Reboot: Post "/v1/reboot", Admin, Document, "Ends the machine and starts it again";
     Shutdown: Post "/v1/shutdown", Admin, Document, "Ends the machine and switches it off";
+    Reexec: Post "/v1/pid1/reexec", Admin, Document, "Has PID 1 replace itself by its own program and keep everything";
     Metrics: Get "/metrics", Reader, Metrics, "Everything that can be counted, for Prometheus";
 }
 

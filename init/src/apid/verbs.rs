@@ -78,6 +78,7 @@ impl Api {
             Verb::Config => document(&self.config().await?.ok_or_else(no_config)?),
             Verb::Reboot => self.end(Ending::Reboot, body, client).await,
             Verb::Shutdown => self.end(Ending::PowerOff, body, client).await,
+            Verb::Reexec => self.order(Order::Reexec, client).await,
             Verb::Logs | Verb::Events | Verb::Dmesg | Verb::Metrics => Err(unexpected()),
         }
     }

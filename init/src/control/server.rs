@@ -6,12 +6,14 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use node_sys::event::{Interest, Poll};
 use node_sys::packet::{Connection, Listener, Received, Sent};
+use node_sys::resume;
+use serde::{Deserialize, Serialize};
 
 use super::message::{Answer, PACKET_MAX, Request};
 use super::{API_USER, CONTROL};
@@ -23,7 +25,7 @@ const CLIENTS_MAX: usize = 64;
 const REQUESTS_PER_TURN: usize = 16;
 
 /// A connected client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
     slot: usize,
     generation: u64,
@@ -44,6 +46,30 @@ struct Seat {
     pid: i32,
     user: u32,
     generation: u64,
+}
+
+/// The same as numbers, for a successor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    listener: RawFd,
+    seats: Vec<SavedSeat>,
+    generations: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SavedSeat {
+    slot: usize,
+    connection: RawFd,
+    pid: i32,
+    user: u32,
+    generation: u64,
+}
+
+impl Saved {
+    /// All its descriptors.
+    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        self.seats.iter().map(|seat| seat.connection).chain([self.listener])
+    }
 }
 
 /// PID 1's end of the control socket.
@@ -72,6 +98,39 @@ impl Server {
         poll.add(&listener, Token::Control.to_raw(), Interest::Read)?;
         let seats = (0..CLIENTS_MAX).map(|_| None).collect();
         Ok(Self { listener, seats, generations: 0, buffer: vec![0; PACKET_MAX] })
+    }
+
+    /// What a successor must know.
+    #[must_use]
+    pub fn save(&self) -> Saved {
+        let seat = |(slot, seat): (usize, &Option<Seat>)| {
+            let Seat { connection, pid, user, generation } = seat.as_ref()?;
+            let connection = connection.as_fd().as_raw_fd();
+            Some(SavedSeat { slot, connection, pid: *pid, user: *user, generation: *generation })
+        };
+        Saved {
+            listener: self.listener.as_fd().as_raw_fd(),
+            seats: self.seats.iter().enumerate().filter_map(seat).collect(),
+            generations: self.generations,
+        }
+    }
+
+    /// Goes on where a predecessor ended; whoever is connected stays so.
+    ///
+    /// # Errors
+    /// A descriptor is not what it should be; those of epoll_ctl(2).
+    pub fn restore(saved: &Saved, poll: &Poll) -> io::Result<Self> {
+        let listener = Listener::from(resume::adopt(saved.listener)?);
+        poll.add(&listener, Token::Control.to_raw(), Interest::Read)?;
+        let mut seats: Vec<Option<Seat>> = (0..CLIENTS_MAX).map(|_| None).collect();
+        for SavedSeat { slot, connection, pid, user, generation } in saved.seats.clone() {
+            let connection = Connection::from(resume::adopt(connection)?);
+            poll.add(&connection, Token::Client(slot).to_raw(), Interest::Read)?;
+            if let Some(seat) = seats.get_mut(slot) {
+                *seat = Some(Seat { connection, pid, user, generation });
+            }
+        }
+        Ok(Self { listener, seats, generations: saved.generations, buffer: vec![0; PACKET_MAX] })
     }
 
     /// Takes who waits to connect; too many are hung up on at once.

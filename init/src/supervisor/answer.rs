@@ -109,7 +109,7 @@ impl Supervisor {
             }
             Order::Apply(name) => self.services.place(name).and_then(|place| self.runner.overlay(place)),
             Order::Reexec => {
-                return Answer::Refused("this version of PID 1 is replaced by a reboot only".to_owned());
+                return self.take_reexec(next_event);
             }
             _ => None,
         };
@@ -119,6 +119,19 @@ impl Supervisor {
             Ok(accepted) => Answer::Accepted { changes: accepted == Accepted::Changed, next_event },
             Err(refusal) => Answer::Refused(refusal.to_string()),
         }
+    }
+
+    /// What runs for a moment only is not handed over.
+    fn take_reexec(&mut self, next_event: u64) -> Answer {
+        if self.memory.is_none() {
+            return Answer::Refused("there is no memory to hand over in".to_owned());
+        }
+        if !self.services.is_between_steps() {
+            let why = "a step before a start or after an end, or a reload command, is running; try again";
+            return Answer::Refused(why.to_owned());
+        }
+        self.reexec = true;
+        Answer::Accepted { changes: true, next_event }
     }
 
     fn is(&self, client: Client, service: &str) -> bool {

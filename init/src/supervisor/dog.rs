@@ -4,9 +4,11 @@
 //! that the end may take and then some. A machine without one is told of once and works on.
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
+use node_sys::resume;
 use node_sys::watchdog::Watchdog;
 
 use crate::monotonic::Monotonic;
@@ -43,6 +45,17 @@ impl Dog {
             Err(error) => (None, format!("arming {DEVICE}: {error}")),
         };
         (Self { device, petted: now }, told)
+    }
+
+    /// Its descriptor, for a successor.
+    pub(super) fn descriptor(&self) -> Option<RawFd> {
+        self.device.as_ref().map(|device| device.as_fd().as_raw_fd())
+    }
+
+    /// Takes over a predecessor's: it goes on biting as it was told to.
+    pub(super) fn restore(descriptor: Option<RawFd>, now: Monotonic) -> io::Result<Self> {
+        let device = descriptor.map(resume::adopt).transpose()?.map(Watchdog::from);
+        Ok(Self { device, petted: now.before(PET_NOT_BEFORE) })
     }
 
     /// PID 1 is alive.

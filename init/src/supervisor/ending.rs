@@ -4,6 +4,8 @@
 //! how it is seen to be done. From the first unmount on nobody is left to supervise: that is
 //! `shutdown`'s.
 
+use serde::{Deserialize, Serialize};
+
 use super::Supervisor;
 use crate::console::Subject;
 use crate::control::message::{Answer, Ending};
@@ -13,7 +15,7 @@ use crate::service::core::{Entry, Phase, Plan, WATCHDOG_MARGIN};
 use crate::shutdown::sweep;
 
 /// What has been done for the end, and who is told of it before it begins, with something to do first.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Herald {
     client: Option<Client>,
     told: bool,

@@ -4,10 +4,13 @@
 //! loses nothing. When logd stays away, services must not wait for it: then what they print is
 //! read here and counted, no more. What logd is told is `logd::word`.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use node_sys::event::{self, Interest, Poll};
+use node_sys::resume;
+use serde::{Deserialize, Serialize};
 
 use super::token::Token;
 use crate::control::message::LogPipe;
@@ -33,7 +36,37 @@ pub(super) struct Logs {
     buffer: Vec<u8>,
 }
 
+/// The same as numbers, for a successor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Saved {
+    own: Option<RawFd>,
+    reader: Option<Client>,
+    away_since: Monotonic,
+    dropped: u64,
+}
+
+impl Saved {
+    /// All its descriptors.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        self.own.into_iter()
+    }
+}
+
 impl Logs {
+    /// What a successor must know.
+    pub(super) fn save(&self) -> Saved {
+        let Self { own, reader, away_since, drains: _, dropped, buffer: _ } = self;
+        let own = own.as_ref().map(|own| own.as_raw_fd());
+        Saved { own, reader: *reader, away_since: *away_since, dropped: *dropped }
+    }
+
+    /// Goes on where a predecessor ended; if it drained, that begins anew with the first look.
+    pub(super) fn restore(saved: &Saved) -> io::Result<Self> {
+        let Saved { own, reader, away_since, dropped } = saved;
+        let fresh = Self::new(own.map(resume::adopt).transpose()?, *away_since);
+        Ok(Self { reader: *reader, dropped: *dropped, ..fresh })
+    }
+
     /// Nobody reads yet. `own` is the reading end of PID 1's own lines.
     pub(super) fn new(own: Option<OwnedFd>, now: Monotonic) -> Self {
         Self { own, reader: None, away_since: now, drains: false, dropped: 0, buffer: vec![0; PER_TURN] }

@@ -23,6 +23,7 @@ mod key;
 mod logs;
 mod own;
 mod prober;
+pub mod succession;
 mod tell;
 pub mod token;
 
@@ -38,6 +39,7 @@ use machine_config::service::{Place, Ready, Table};
 use node_sys::event::{Interest, Poll, Signal, Signals};
 use node_sys::notify::Listener;
 use node_sys::process;
+use node_sys::resume::Memory;
 
 use self::dog::Dog;
 use self::ending::Herald;
@@ -87,10 +89,16 @@ pub struct Supervisor {
     counters: Counters,
     dog: Dog,
     shutdown: Option<Plan>,
+    memory: Option<Memory>,
+    /// Whether anything is another than what was remembered.
+    changed: bool,
+    /// Whether it is to replace itself at the end of the turn.
+    reexec: bool,
 }
 
 impl Supervisor {
-    /// Listens to everything; starts nothing yet. `log` is the reading end of what PID 1 itself says.
+    /// Listens to everything; starts nothing yet. `log` is the reading end of what PID 1 itself says,
+    /// `memory` what survives a fault.
     ///
     /// # Errors
     /// When the kernel gives no descriptors: then there is nothing to supervise with.
@@ -99,6 +107,7 @@ impl Supervisor {
         log: Option<OwnedFd>,
         image: Option<Image>,
         table: Table,
+        memory: Option<Memory>,
     ) -> io::Result<Self> {
         let now = Monotonic::now();
         let poll = Poll::new()?;
@@ -138,6 +147,9 @@ impl Supervisor {
             counters: Counters::new(now),
             dog,
             shutdown: None,
+            memory,
+            changed: true,
+            reexec: false,
         })
     }
 
@@ -153,6 +165,10 @@ impl Supervisor {
             self.console.flush();
             if let Some(plan) = self.go_on_ending(now) {
                 return (self.console, plan);
+            }
+            self.remember();
+            if std::mem::take(&mut self.reexec) {
+                self.replace(now);
             }
             self.counters.turned(began);
             match self.poll.wait(Some(self.patience(now))) {
@@ -182,6 +198,7 @@ impl Supervisor {
     /// One turn: words before ends, so that a service that says READY and exits was ready.
     fn turn(&mut self, ready: &[u64]) {
         let now = Monotonic::now();
+        self.changed |= !ready.is_empty();
         let tokens: Vec<Token> = ready.iter().filter_map(|raw| Token::from_raw(*raw)).collect();
         for token in &tokens {
             match token {
@@ -221,7 +238,9 @@ impl Supervisor {
         for _ in 0..PER_TURN {
             // An unreadable message is one that nobody sent properly.
             let Ok(Some(message)) = self.notify.next() else { return };
-            let Some((service, instance)) = self.runner.speaker(message.pid) else { continue };
+            let speaker = self.runner.speaker(message.pid);
+            // Asked afterwards: until now its number was its own, and what was found by it is true.
+            let Some((service, instance)) = speaker.filter(|_| message.sender_is_there()) else { continue };
             for notice in notice::read(&message.text) {
                 let report = match notice {
                     Notice::Ready => Report::SaidReady,
@@ -280,26 +299,49 @@ impl Supervisor {
         self.perform(steps, now);
     }
 
+    /// Does what was decided. What makes a process comes last, and is remembered before: whoever recovers from
+    /// a fault in between looks for the process that was about to be made, and makes no second one.
     fn perform(&mut self, steps: Vec<Step>, now: Monotonic) {
         let mut queue = VecDeque::from(steps);
-        while let Some(step) = queue.pop_front() {
-            match step {
-                Step::Machine(demand) => self.demanded(demand, now),
-                Step::Service { service, action: Action::Ask { question, about, within }, .. } => {
-                    let words = self.words(service, about);
-                    self.prober.ask(question, words, within, &mut self.server, &self.poll);
+        let mut births = Vec::new();
+        loop {
+            while let Some(step) = queue.pop_front() {
+                self.changed = true;
+                if step.makes_process() {
+                    births.push(step);
+                } else {
+                    queue.extend(self.perform_one(step, now));
                 }
-                Step::Service { action: Action::Forget(question), .. } => {
-                    self.prober.forget(question, &mut self.server, &self.poll);
-                }
-                Step::Service { service, action: Action::FreezeLog, .. } => self.tell_of_failure(service),
-                Step::Service { service, instance, action } => {
-                    if let Some(event) = self.runner.perform(service, instance, &action, &self.poll) {
-                        queue.extend(self.services.handle(event, now));
-                    }
+            }
+            if births.is_empty() {
+                return;
+            }
+            self.remember();
+            for step in births.drain(..) {
+                self.changed = true;
+                queue.extend(self.perform_one(step, now));
+            }
+        }
+    }
+
+    fn perform_one(&mut self, step: Step, now: Monotonic) -> Vec<Step> {
+        match step {
+            Step::Machine(demand) => self.demanded(demand, now),
+            Step::Service { service, action: Action::Ask { question, about, within }, .. } => {
+                let words = self.words(service, about);
+                self.prober.ask(question, words, within, &mut self.server, &self.poll);
+            }
+            Step::Service { action: Action::Forget(question), .. } => {
+                self.prober.forget(question, &mut self.server, &self.poll);
+            }
+            Step::Service { service, action: Action::FreezeLog, .. } => self.tell_of_failure(service),
+            Step::Service { service, instance, action } => {
+                if let Some(event) = self.runner.perform(service, instance, &action, &self.poll) {
+                    return self.services.handle(event, now);
                 }
             }
         }
+        Vec::new()
     }
 
     fn demanded(&mut self, demand: Demand, now: Monotonic) {

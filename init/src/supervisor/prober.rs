@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use node_sys::event::Poll;
+use serde::{Deserialize, Serialize};
 
 use crate::control::message::Answer;
 use crate::control::server::{Client, Server};
 use crate::service::core::Question;
 
 /// PID 1's side of probed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Prober {
     client: Option<Client>,
     asked: BTreeMap<Question, Answer>,

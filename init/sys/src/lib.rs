@@ -2,9 +2,10 @@
 //!
 //! Owned descriptors in and out, named flags, the errno kept in the `io::Error`; no policy, no
 //! retry but for EINTR, no path of ours. What is done with them is decided in `init`. `unsafe`
-//! is in [`dm`], [`block`], [`clock`], [`fence`], [`host`], [`outgoing`], [`process`], [`resume`]
-//! and [`watchdog`], which say so at their top; the rest wraps rustix and nix, which are safe.
+//! is in [`dm`], [`block`], [`clock`], [`fence`], [`host`], [`notify`], [`outgoing`], [`process`],
+//! [`resume`] and [`watchdog`], which say so at their top; the rest wraps rustix and nix, which are safe.
 
+pub mod adoption;
 pub mod block;
 pub mod clock;
 pub mod dm;

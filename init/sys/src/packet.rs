@@ -67,6 +67,13 @@ fn socket(flags: SocketFlags) -> io::Result<OwnedFd> {
     )?)
 }
 
+impl From<OwnedFd> for Listener {
+    /// Taken over from an earlier program of this process.
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
+    }
+}
+
 impl Listener {
     /// Listens at `path`.
     ///
@@ -95,6 +102,13 @@ impl Listener {
         let peer = sockopt::socket_peercred(&connection)?;
         let peer = Peer { pid: peer.pid.as_raw_nonzero().get(), user: peer.uid.as_raw() };
         Ok(Some((Connection(connection), peer)))
+    }
+}
+
+impl From<OwnedFd> for Connection {
+    /// Taken over from an earlier program of this process.
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
     }
 }
 

@@ -30,6 +30,18 @@ impl Pid {
     pub fn as_raw(self) -> i32 {
         self.0.as_raw_nonzero().get()
     }
+
+    /// The process with this number.
+    ///
+    /// # Errors
+    /// No process can have it.
+    pub fn from_raw(number: i32) -> io::Result<Self> {
+        rustix::process::Pid::from_raw(number).map(Self).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+
+    pub(crate) fn rustix(self) -> rustix::process::Pid {
+        self.0
+    }
 }
 
 impl From<rustix::process::Pid> for Pid {
@@ -99,9 +111,9 @@ pub struct Spawn<'a> {
 pub struct Child {
     /// Its number, valid until it is reaped.
     pub pid: Pid,
-    pidfd: OwnedFd,
-    failure: OwnedFd,
-    report: Option<[u8; 8]>,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) failure: OwnedFd,
+    pub(crate) report: Option<[u8; 8]>,
 }
 
 /// What a child was about when it failed before its program ran.

@@ -144,11 +144,11 @@ impl Command {
     }
 
     /// Comes back only when it did not work.
-    fn execute(&self) {
+    fn execute(&self, kept: impl Iterator<Item = RawFd>) {
         // SAFETY: system calls on numbers, and execve on NUL-terminated texts and a NULL-terminated
         // list that `self` owns; all of it may be done in a signal handler.
         unsafe {
-            for descriptor in 3..DESCRIPTORS_MAX {
+            for descriptor in kept {
                 libc::fcntl(descriptor, libc::F_SETFD, 0);
             }
             let nothing = [std::ptr::null::<libc::c_char>()];
@@ -157,15 +157,21 @@ impl Command {
     }
 }
 
-/// Executes this program anew with `arguments` (its name first). All descriptors stay open.
+/// Executes this program anew with `arguments` (its name first). Of its descriptors `kept` stay open, and those that
+/// children inherit anyway.
 ///
 /// # Errors
 /// Comes back only with one: those of execve(2).
-pub fn replace(arguments: &[&str]) -> io::Error {
+pub fn replace(arguments: &[&str], kept: &[RawFd]) -> io::Error {
     match Command::new(arguments) {
         Ok(command) => {
-            command.execute();
-            io::Error::last_os_error()
+            command.execute(kept.iter().copied());
+            let error = io::Error::last_os_error();
+            for descriptor in kept {
+                // SAFETY: numbers only; one that is not open is refused.
+                unsafe { libc::fcntl(*descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+            }
+            error
         }
         Err(error) => error,
     }
@@ -214,7 +220,7 @@ extern "C" fn handle(_signal: libc::c_int, info: *mut libc::siginfo_t, _context:
     let command = AFTER_FAULT.load(Ordering::SeqCst);
     if !command.is_null() {
         // SAFETY: it was leaked, so it lives, and nobody changes it.
-        unsafe { (*command).execute() };
+        unsafe { (*command).execute(3..DESCRIPTORS_MAX) };
     }
     // SAFETY: ends this process, which the kernel answers with a panic if it is the first.
     unsafe { libc::_exit(127) }

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -17,6 +17,13 @@ const SET_TIMEOUT: libc::c_ulong = 0xc004_5706;
 /// An armed watchdog.
 #[derive(Debug)]
 pub struct Watchdog(File);
+
+impl From<OwnedFd> for Watchdog {
+    /// Taken over from an earlier program of this process.
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(descriptor.into())
+    }
+}
 
 impl Watchdog {
     /// Opens the device, which arms it.
@@ -46,5 +53,11 @@ impl Watchdog {
     /// Those of write(2).
     pub fn pet(&mut self) -> io::Result<()> {
         self.0.write_all(b".")
+    }
+}
+
+impl AsFd for Watchdog {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

@@ -15,6 +15,7 @@ mod logs;
 mod mounts;
 mod network;
 mod paint;
+mod pid1;
 mod processes;
 mod running;
 mod services;
@@ -63,6 +64,8 @@ pub enum Verb {
     Reboot(end::Args),
     /// End machines and switch them off.
     Shutdown(end::Args),
+    /// Have PID 1 of machines do something to itself.
+    Pid1(pid1::Args),
     /// Watch machines, services, logs and events.
     Dashboard(dashboard::Args),
 }
@@ -71,7 +74,7 @@ impl Verb {
     /// Whether all that the verb does is to print.
     #[must_use]
     pub fn only_prints(&self) -> bool {
-        !matches!(self, Verb::Reboot(_) | Verb::Shutdown(_) | Verb::Dashboard(_))
+        !matches!(self, Verb::Reboot(_) | Verb::Shutdown(_) | Verb::Pid1(_) | Verb::Dashboard(_))
     }
 }
 
@@ -95,6 +98,7 @@ pub fn run(verb: Verb, context: &Context) -> Result<()> {
         Verb::Boot(args) => boot::run(&args, context),
         Verb::Reboot(args) => end::run(&args, node_api::Verb::Reboot, context),
         Verb::Shutdown(args) => end::run(&args, node_api::Verb::Shutdown, context),
+        Verb::Pid1(args) => pid1::run(&args, context),
         Verb::Dashboard(args) => dashboard::run(&args),
     }
 }

@@ -26,6 +26,15 @@ pub enum Step {
     Machine(Demand),
 }
 
+impl Step {
+    /// Whether it makes a process.
+    #[must_use]
+    pub fn makes_process(&self) -> bool {
+        let Step::Service { action, .. } = self else { return false };
+        matches!(action, Action::StartMain | Action::RunStep { .. } | Action::RunReload)
+    }
+}
+
 /// What is done for a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {

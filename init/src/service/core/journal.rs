@@ -50,6 +50,12 @@ impl Journal {
         Self { base: vec![StateName::Off; services], ring: VecDeque::with_capacity(KEPT), oldest: 1 }
     }
 
+    /// One that goes on with the same states and the same number, and remembers nothing.
+    #[must_use]
+    pub fn brief(&self) -> Self {
+        Self { base: self.replay(), ring: VecDeque::new(), oldest: self.next() }
+    }
+
     /// Adds a record.
     pub fn push(&mut self, record: Record) {
         if self.ring.len() >= KEPT

@@ -53,6 +53,19 @@ impl Services {
         Ok(postcard::to_allocvec(&(VERSION, saving))?)
     }
 
+    /// The same without the record of what happened: what is saved at every turn in case PID 1 faults. The
+    /// record then begins anew, with the states and the number that it had.
+    ///
+    /// # Errors
+    /// None that services in memory can cause.
+    pub fn save_briefly(&mut self) -> Result<Vec<u8>, RestoreError> {
+        let brief = self.machine.journal.brief();
+        let journal = std::mem::replace(&mut self.machine.journal, brief);
+        let bytes = self.save();
+        self.machine.journal = journal;
+        bytes
+    }
+
     /// From bytes. Nothing is started or stopped by it.
     ///
     /// # Errors

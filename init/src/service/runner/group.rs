@@ -69,6 +69,17 @@ impl Group {
         self.killed
     }
 
+    /// Takes over what a predecessor knew.
+    pub(super) fn set_spent(&mut self, spent: bool) {
+        self.killed = spent;
+    }
+
+    /// Who is in it, the oldest first.
+    pub(super) fn processes(&self) -> Vec<i32> {
+        let text = fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
     /// Kills everybody in it.
     pub(super) fn kill(&mut self) -> io::Result<()> {
         self.killed = true;

@@ -6,6 +6,7 @@
 
 mod group;
 mod overlay;
+mod saved;
 mod seat;
 
 use std::io;
@@ -16,8 +17,9 @@ use machine_config::service::{Place, Table};
 use node_sys::event::Poll;
 use node_sys::process::{Exit, Pid};
 
+pub use self::saved::SavedSeat;
 use self::seat::Seat;
-use super::core::{Action, Deed, Digest, Event, Instance, Report};
+use super::core::{Action, Belief, Deed, Digest, Event, Instance, Report};
 use crate::control::message::LogPipe;
 use crate::supervisor::token::Token;
 
@@ -35,7 +37,36 @@ impl Runner {
     /// Those of pipe2(2), and of a table that no builder made.
     pub fn new(table: Table, notify_socket: &Path) -> io::Result<Self> {
         let seats = table.units.into_iter().map(Seat::new).collect::<io::Result<_>>()?;
-        Ok(Self { seats, notify: format!("NOTIFY_SOCKET={}", notify_socket.display()) })
+        Ok(Self { seats, notify: notify(notify_socket) })
+    }
+
+    /// What a successor must know, by place.
+    #[must_use]
+    pub fn save(&self) -> Vec<SavedSeat> {
+        self.seats.iter().map(Seat::save).collect()
+    }
+
+    /// Goes on where a predecessor ended: no process is started or stopped by it.
+    ///
+    /// # Errors
+    /// A descriptor is not what it should be; those of epoll_ctl(2).
+    pub fn restore(
+        table: Table,
+        saved: Vec<SavedSeat>,
+        notify_socket: &Path,
+        poll: &Poll,
+    ) -> io::Result<Self> {
+        let seats = table.units.into_iter().zip(saved).zip(0..);
+        let seat = |((unit, saved), place)| Seat::restore(unit, saved, Place(place), poll);
+        Ok(Self { notify: notify(notify_socket), seats: seats.map(seat).collect::<io::Result<_>>()? })
+    }
+
+    /// After a fault of PID 1: what the core believes to run and what does is brought together. Reports come of it.
+    pub fn reconcile(&mut self, service: Place, belief: &Belief) -> Vec<Event> {
+        let Some(seat) = self.seats.get_mut(service.index()) else { return Vec::new() };
+        let instance = belief.instance;
+        let event = |report| Event::Report { service, instance, report };
+        seat.reconcile(belief).into_iter().map(event).collect()
     }
 
     /// Does one thing for one service; what that made happen at once, if anything.
@@ -151,6 +182,10 @@ impl Runner {
     pub fn is_agent(&self, service: Place) -> bool {
         self.seats.get(service.index()).is_some_and(Seat::is_agent)
     }
+}
+
+fn notify(socket: &Path) -> String {
+    format!("NOTIFY_SOCKET={}", socket.display())
 }
 
 fn could_not(deed: Deed, done: io::Result<()>) -> Option<Report> {

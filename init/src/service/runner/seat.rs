@@ -28,27 +28,28 @@ const PATH: &str = "PATH=/usr/sbin:/usr/bin";
 /// A service's place to work.
 #[derive(Debug)]
 pub(super) struct Seat {
-    unit: Unit,
-    fence: Option<Fence>,
-    group: Option<Group>,
-    output: OwnedFd,
-    output_write: OwnedFd,
-    main: Option<Main>,
-    step: Option<(Instance, StepKind, u16, Child)>,
-    reload: Option<(Instance, Child)>,
+    pub(super) unit: Unit,
+    pub(super) fence: Option<Fence>,
+    pub(super) group: Option<Group>,
+    pub(super) output: OwnedFd,
+    pub(super) output_write: OwnedFd,
+    pub(super) main: Option<Main>,
+    pub(super) step: Option<(Instance, StepKind, u16, Child)>,
+    pub(super) reload: Option<(Instance, Child)>,
     /// Whose end of the group is to be told.
-    watched: Option<Instance>,
+    pub(super) watched: Option<Instance>,
 }
 
+/// The main process of an instance.
 #[derive(Debug)]
-struct Main {
-    instance: Instance,
-    child: Child,
-    overlay: Option<Digest>,
+pub(super) struct Main {
+    pub(super) instance: Instance,
+    pub(super) child: Child,
+    pub(super) overlay: Option<Digest>,
     /// Whether its program was executed or not is known, and was told.
-    settled: bool,
+    pub(super) settled: bool,
     /// The reading end of its descriptor for readiness.
-    readiness: Option<OwnedFd>,
+    pub(super) readiness: Option<OwnedFd>,
 }
 
 impl Seat {

@@ -1,0 +1,80 @@
+//! What scenarios do to the machine behind PID 1's back.
+//!
+//! Killing, holding PID 1 itself, having a process's number come again, setting the clock, mounting.
+//! What must be undone is undone when its guard is dropped, also by a scenario that fails.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use init::cgroup;
+use node_sys::mount::{self, Options};
+
+use crate::ask::{PATIENCE, until};
+
+/// Kills a process that is there.
+pub(crate) fn kill(pid: i32) {
+    node_sys::signal::kill(pid, || true).unwrap();
+}
+
+/// Lets actors go on that wait for the file.
+pub(crate) fn touch(path: &str) {
+    fs::write(path, "x").unwrap();
+}
+
+/// PID 1 does nothing while this lives.
+#[derive(Debug)]
+pub(crate) struct Frozen(PathBuf);
+
+impl Frozen {
+    pub(crate) fn pid1() -> Self {
+        let group = Path::new(cgroup::SELF).to_owned();
+        fs::write(group.join("cgroup.freeze"), "1").unwrap();
+        let frozen = Self(group);
+        until("PID 1 is frozen", PATIENCE, || {
+            fs::read_to_string(frozen.0.join("cgroup.events")).unwrap().contains("frozen 1").then_some(())
+        });
+        frozen
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        fs::write(self.0.join("cgroup.freeze"), "0").unwrap();
+    }
+}
+
+/// Makes a control group of the scenario's own, beside the services'.
+pub(crate) fn group(name: &str) -> PathBuf {
+    let path = Path::new(cgroup::ROOT).join(name);
+    fs::create_dir(&path).unwrap();
+    path
+}
+
+/// The next process gets the number after `pid`, if nobody else starts one before.
+pub(crate) fn last_pid_was(pid: i32) {
+    fs::write("/proc/sys/kernel/ns_last_pid", pid.to_string()).unwrap();
+}
+
+/// Sets the wall clock so far from where it is.
+pub(crate) fn shift_clock(years: i64) {
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let by = year * u32::try_from(years.unsigned_abs()).unwrap();
+    let now = SystemTime::now();
+    node_sys::clock::step(if years < 0 { now - by } else { now + by }).unwrap();
+}
+
+/// Mounts a file system on a directory that is made for it.
+pub(crate) fn mount(source: &str, kind: &str, target: &str, data: &str) {
+    fs::create_dir_all(target).unwrap();
+    mount::mount(source, Path::new(target), kind, Options::default(), data)
+        .unwrap_or_else(|error| panic!("mounting {target}: {error}"));
+}
+
+/// From now on nothing that a process of `group` writes to the disk gets there in any time worth speaking of.
+pub(crate) fn clog(group: &Path, disk: &str) {
+    let number = fs::read_to_string(format!("/sys/class/block/{disk}/dev")).unwrap();
+    let mut limits = fs::File::options().write(true).open(group.join("io.max")).unwrap();
+    limits.write_all(format!("{} wbps=1 wiops=1\n", number.trim()).as_bytes()).unwrap();
+}
