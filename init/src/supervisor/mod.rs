@@ -204,11 +204,6 @@ impl Supervisor {
             match token {
                 Token::Output(service) => self.logs.drop_from(self.runner.output(*service)),
                 Token::Log => self.logs.drop_from(None),
-                Token::Execution(service) => {
-                    if let Some(event) = self.runner.execution_changed(*service, &self.poll) {
-                        self.happened(event, now);
-                    }
-                }
                 _ => {}
             }
         }
@@ -229,7 +224,7 @@ impl Supervisor {
                         self.happened(event, now);
                     }
                 }
-                Token::Notify | Token::Output(_) | Token::Log | Token::Execution(_) => {}
+                Token::Notify | Token::Output(_) | Token::Log => {}
             }
         }
     }
