@@ -166,6 +166,7 @@ impl Supervisor {
             if let Some(plan) = self.go_on_ending(now) {
                 return (self.console, plan);
             }
+            self.runner.tidy(&self.poll);
             self.remember();
             if std::mem::take(&mut self.reexec) {
                 self.replace(now);
@@ -198,8 +199,9 @@ impl Supervisor {
     /// One turn: words before ends, so that a service that says READY and exits was ready.
     fn turn(&mut self, ready: &[u64]) {
         let now = Monotonic::now();
-        self.changed |= !ready.is_empty();
         let tokens: Vec<Token> = ready.iter().filter_map(|raw| Token::from_raw(*raw)).collect();
+        // Whatever else is ready changes something only if it makes something happen.
+        self.changed |= tokens.iter().any(|token| matches!(token, Token::Control | Token::Client(_)));
         for token in &tokens {
             match token {
                 Token::Output(service) => self.logs.drop_from(self.runner.output(*service)),
@@ -290,7 +292,11 @@ impl Supervisor {
     }
 
     fn happened(&mut self, event: Event, now: Monotonic) {
+        let next = self.services.journal().next();
+        self.changed |= !matches!(event, Event::Time);
         let steps = self.services.handle(event, now);
+        // Time alone changes nothing most of the time: what it does change is on the record.
+        self.changed |= next != self.services.journal().next();
         self.perform(steps, now);
     }
 

@@ -120,12 +120,13 @@ impl Memory {
 }
 
 /// FNV-1a over sequence and content: against torn writes, not against anybody.
+/// FNV's way, eight bytes at a time: it is taken at every turn of PID 1.
 fn sum(sequence: u64, content: &[u8]) -> u64 {
-    let start = sequence.to_le_bytes();
-    start
-        .iter()
-        .chain(content)
-        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
+    let (words, rest) = content.as_chunks::<8>();
+    let start = mix(0xcbf2_9ce4_8422_2325, sequence);
+    let sum = words.iter().fold(start, |sum, word| mix(sum, u64::from_le_bytes(*word)));
+    rest.iter().fold(sum, |sum, byte| mix(sum, u64::from(*byte)))
 }
 
 /// What is executed by [`replace`] and after a fault.

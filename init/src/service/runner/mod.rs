@@ -90,10 +90,10 @@ impl Runner {
             Action::SignalMain(signal) => could_not(Deed::Signal, seat.signal_main(*signal)),
             Action::KillMain => could_not(Deed::Kill, seat.kill_main()),
             Action::KillGroup => match seat.kill_group() {
-                Ok(()) => seat.watch_group(instance),
+                Ok(()) => seat.watch_group(instance, poll),
                 Err(error) => could_not(Deed::Kill, Err(error)),
             },
-            Action::WatchGroup => seat.watch_group(instance),
+            Action::WatchGroup => seat.watch_group(instance, poll),
             Action::RemoveGroup => Some(match seat.remove_group(poll) {
                 Ok(()) => Report::GroupRemoved,
                 Err(error) => Report::CouldNot(Deed::Remove, error.to_string()),
@@ -103,6 +103,11 @@ impl Runner {
             Action::Ask { .. } | Action::Forget(_) | Action::FreezeLog => None,
         };
         report.map(|report| Event::Report { service, instance, report })
+    }
+
+    /// The turn is over.
+    pub fn tidy(&mut self, poll: &Poll) {
+        self.seats.iter_mut().for_each(|seat| seat.tidy(poll));
     }
 
     /// Whose process ended, and what that means; none for a stranger's.

@@ -97,6 +97,9 @@ impl Seat {
             Some(spent) => {
                 let mut group = Group::make(&unit, place, poll).map_err(io::Error::other)?;
                 group.set_spent(spent);
+                if watched.is_some() {
+                    group.watch(poll)?;
+                }
                 Some(group)
             }
             None => None,
@@ -108,6 +111,7 @@ impl Seat {
             fence: fence::of(&unit.sandbox)?,
             unit,
             group,
+            left: false,
             output: resume::adopt(read)?,
             output_write: resume::adopt(write)?,
             main,

@@ -31,6 +31,8 @@ pub(super) struct Seat {
     pub(super) unit: Unit,
     pub(super) fence: Option<Fence>,
     pub(super) group: Option<Group>,
+    /// Whether the group is to be removed at the end of the turn, unless it is wanted again before.
+    pub(super) left: bool,
     pub(super) output: OwnedFd,
     pub(super) output_write: OwnedFd,
     pub(super) main: Option<Main>,
@@ -60,6 +62,7 @@ impl Seat {
             unit,
             fence,
             group: None,
+            left: false,
             output,
             output_write,
             main: None,
@@ -104,7 +107,9 @@ impl Seat {
 
     /// Has a group in which processes can be started.
     pub(super) fn prepare(&mut self, service: Place, poll: &Poll) -> Result<(), String> {
-        if let Some(group) = self.group.as_ref().filter(|group| group.is_spent()) {
+        let was_left = std::mem::take(&mut self.left);
+        let of_no_use = |group: &&Group| group.is_spent() || was_left && !group.is_as_new();
+        if let Some(group) = self.group.as_ref().filter(of_no_use) {
             group.remove(poll).map_err(|error| error.to_string())?;
             self.group = None;
         }
@@ -292,14 +297,17 @@ impl Seat {
         self.group.as_mut().map_or(Ok(()), Group::kill)
     }
 
-    pub(super) fn watch_group(&mut self, instance: Instance) -> Option<Report> {
+    pub(super) fn watch_group(&mut self, instance: Instance, poll: &Poll) -> Option<Report> {
         self.watched = Some(instance);
+        // Before it is looked at, or its last process could end in between. What cannot be watched is told when it
+        // is asked for again, which the core does.
+        let _ = self.group.as_mut().map(|group| group.watch(poll));
         self.tell_if_empty().map(|(_, report)| report)
     }
 
     fn tell_if_empty(&mut self) -> Option<(Instance, Report)> {
         // Looked at in any case: what is not read is reported as changed again and again.
-        let empty = self.group.as_mut().is_none_or(Group::is_empty);
+        let empty = self.group.as_ref().is_none_or(Group::is_empty);
         let instance = self.watched.take_if(|_| empty)?;
         Some((instance, Report::GroupEmpty))
     }
@@ -311,7 +319,20 @@ impl Seat {
         out_of_memory.into_iter().chain(self.tell_if_empty()).collect()
     }
 
+    /// Removes the group, at the latest at the end of the turn: a service that is restarted at once gets it again.
     pub(super) fn remove_group(&mut self, poll: &Poll) -> io::Result<()> {
+        self.left = self.group.as_ref().is_some_and(Group::is_as_new);
+        if self.left { Ok(()) } else { self.remove_now(poll) }
+    }
+
+    /// The turn is over: what was left is removed. What cannot be is tried again in the next.
+    pub(super) fn tidy(&mut self, poll: &Poll) {
+        if self.left && self.remove_now(poll).is_ok() {
+            self.left = false;
+        }
+    }
+
+    fn remove_now(&mut self, poll: &Poll) -> io::Result<()> {
         if let Some(group) = &self.group {
             group.remove(poll)?;
         }
