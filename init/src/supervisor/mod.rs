@@ -206,6 +206,11 @@ impl Supervisor {
             match token {
                 Token::Output(service) => self.logs.drop_from(self.runner.output(*service)),
                 Token::Log => self.logs.drop_from(None),
+                Token::Execution(service) => {
+                    if let Some(event) = self.runner.execution_changed(*service, &self.poll) {
+                        self.happened(event, now);
+                    }
+                }
                 _ => {}
             }
         }
@@ -226,7 +231,7 @@ impl Supervisor {
                         self.happened(event, now);
                     }
                 }
-                Token::Notify | Token::Output(_) | Token::Log => {}
+                Token::Notify | Token::Output(_) | Token::Log | Token::Execution(_) => {}
             }
         }
     }
