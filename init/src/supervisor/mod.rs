@@ -64,6 +64,8 @@ const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
 const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 /// There are no updates yet, so no image waits to be confirmed; and no service asks for reboots.
 const HISTORY: History = History { confirmed: true, reboots: 0 };
+/// Processes that are made after one look at what must be remembered.
+const BIRTHS_AT_ONCE: usize = 8;
 /// Messages and signals taken per turn, so that no sender keeps us from the rest.
 const PER_TURN: usize = 256;
 
@@ -159,7 +161,9 @@ impl Supervisor {
             let began = Instant::now();
             let now = Monotonic::now();
             self.dog.pet(now);
-            self.happened(Event::Time, now);
+            if self.services.deadline().is_some_and(|due| due <= now) {
+                self.happened(Event::Time, now);
+            }
             self.logs.time(now, self.runner.outputs(), &self.poll);
             self.tell();
             self.console.flush();
@@ -214,7 +218,10 @@ impl Supervisor {
                 _ => {}
             }
         }
-        self.hear(now);
+        // Without an end there is no hurry to hear the words before it.
+        if tokens.iter().any(|token| matches!(token, Token::Notify | Token::Signals)) {
+            self.hear(now);
+        }
         for token in tokens {
             match token {
                 Token::Signals => self.take_signals(now),
@@ -305,13 +312,16 @@ impl Supervisor {
         self.perform(steps, now);
     }
 
-    /// Does what was decided. What makes a process comes last, and is remembered before: whoever recovers from
-    /// a fault in between looks for the process that was about to be made, and makes no second one.
+    /// Does what was decided. What makes a process comes later, and is remembered before: whoever recovers from
+    /// a fault in between looks for the process that was about to be made, and makes no second one. Not last:
+    /// those made first begin while the groups of others are still to be made.
     fn perform(&mut self, steps: Vec<Step>, now: Monotonic) {
         let mut queue = VecDeque::from(steps);
         let mut births = Vec::new();
         loop {
-            while let Some(step) = queue.pop_front() {
+            while births.len() < BIRTHS_AT_ONCE
+                && let Some(step) = queue.pop_front()
+            {
                 self.changed = true;
                 if step.makes_process() {
                     births.push(step);
@@ -352,7 +362,11 @@ impl Supervisor {
 
     fn demanded(&mut self, demand: Demand, now: Monotonic) {
         match demand {
-            Demand::Up => self.tell_that_up(now),
+            Demand::Up => {
+                self.tell_that_up(now);
+                // Most of what ran until now never runs again. If it stays, it stays.
+                let _ = node_sys::memory::forget_code();
+            }
             Demand::Alarm { service, why } => {
                 let text = format!("{}: {why}", self.services.name(service));
                 self.problem(service, text, now);

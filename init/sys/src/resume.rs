@@ -119,8 +119,8 @@ impl Memory {
     }
 }
 
-/// FNV-1a over sequence and content: against torn writes, not against anybody.
-/// FNV's way, eight bytes at a time: it is taken at every turn of PID 1.
+/// FNV's way over sequence and content: against torn writes, not against anybody.
+/// Eight bytes at a time: it is taken at every turn of PID 1.
 fn sum(sequence: u64, content: &[u8]) -> u64 {
     let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
     let (words, rest) = content.as_chunks::<8>();

@@ -23,7 +23,8 @@ const EVENTS_MAX: usize = 1024;
 pub(super) struct Group {
     path: PathBuf,
     directory: File,
-    events: File,
+    /// Opened when somebody asks: most services start once and run.
+    events: Option<File>,
     service: Place,
     /// Whether a change of its events wakes us: only while somebody waits for its end, or every start would.
     watched: bool,
@@ -51,7 +52,6 @@ impl Group {
                     _ => {}
                 }
             }
-            let events = File::open(path.join("cgroup.events"))?;
             let memory = File::open(path.join("memory.events")).ok();
             if let Some(memory) = &memory {
                 poll.add(memory, Token::Group(service).to_raw(), Interest::Change)?;
@@ -60,7 +60,7 @@ impl Group {
             let mut group = Group {
                 path: path.clone(),
                 directory,
-                events,
+                events: None,
                 service,
                 watched: false,
                 memory,
@@ -97,7 +97,8 @@ impl Group {
     /// From now on its becoming empty is told.
     pub(super) fn watch(&mut self, poll: &Poll) -> io::Result<()> {
         if !self.watched {
-            poll.add(&self.events, Token::Group(self.service).to_raw(), Interest::Change)?;
+            let token = Token::Group(self.service).to_raw();
+            poll.add(self.events()?, token, Interest::Change)?;
             self.watched = true;
         }
         Ok(())
@@ -105,7 +106,7 @@ impl Group {
 
     /// Whether another instance can have it as it is: nobody was killed in it as a whole, nobody is in it, and no
     /// groups were made below.
-    pub(super) fn is_as_new(&self) -> bool {
+    pub(super) fn is_as_new(&mut self) -> bool {
         let below = self.directory.metadata().map_or(u64::MAX, |found| found.nlink().saturating_sub(2));
         !self.killed && below == 0 && self.is_empty()
     }
@@ -121,8 +122,16 @@ impl Group {
 
     /// Whether nobody is in it. When that cannot be told it counts as busy: a second copy of a
     /// service would be worse than none.
-    pub(super) fn is_empty(&self) -> bool {
-        reread(&self.events).is_ok_and(|text| cgroup::is_empty(&text))
+    pub(super) fn is_empty(&mut self) -> bool {
+        self.events().and_then(|events| reread(events)).is_ok_and(|text| cgroup::is_empty(&text))
+    }
+
+    fn events(&mut self) -> io::Result<&File> {
+        let events = match self.events.take() {
+            Some(events) => events,
+            None => File::open(self.path.join("cgroup.events"))?,
+        };
+        Ok(self.events.insert(events))
     }
 
     /// Whether the kernel has killed one of it for memory since this was last asked.
@@ -140,7 +149,7 @@ impl Group {
     pub(super) fn remove(&self, poll: &Poll) -> io::Result<()> {
         remove_tree(&self.path)?;
         // Its descriptors are closed next, which is all that the kernel needs to forget them.
-        let events = self.watched.then_some(&self.events);
+        let events = self.events.as_ref().filter(|_| self.watched);
         for watched in [events, self.memory.as_ref()].into_iter().flatten() {
             let _ = poll.remove(watched);
         }

@@ -110,8 +110,9 @@ impl Seat {
     /// Has a group in which processes can be started.
     pub(super) fn prepare(&mut self, service: Place, poll: &Poll) -> Result<(), String> {
         let was_left = std::mem::take(&mut self.left);
-        let of_no_use = |group: &&Group| group.is_spent() || was_left && !group.is_as_new();
-        if let Some(group) = self.group.as_ref().filter(of_no_use) {
+        if let Some(group) = &mut self.group
+            && (group.is_spent() || was_left && !group.is_as_new())
+        {
             group.remove(poll).map_err(|error| error.to_string())?;
             self.group = None;
         }
@@ -320,7 +321,7 @@ impl Seat {
 
     fn tell_if_empty(&mut self) -> Option<(Instance, Report)> {
         // Looked at in any case: what is not read is reported as changed again and again.
-        let empty = self.group.as_ref().is_none_or(Group::is_empty);
+        let empty = self.group.as_mut().is_none_or(Group::is_empty);
         let instance = self.watched.take_if(|_| empty)?;
         Some((instance, Report::GroupEmpty))
     }
@@ -334,7 +335,7 @@ impl Seat {
 
     /// Removes the group, at the latest at the end of the turn: a service that is restarted at once gets it again.
     pub(super) fn remove_group(&mut self, poll: &Poll) -> io::Result<()> {
-        self.left = self.group.as_ref().is_some_and(Group::is_as_new);
+        self.left = self.group.as_mut().is_some_and(Group::is_as_new);
         if self.left { Ok(()) } else { self.remove_now(poll) }
     }
 
