@@ -5,6 +5,7 @@
 //! times as long, so under QEMU the rest is left out, and counted so, unless asked for.
 
 mod cluster;
+mod node_api;
 mod refusals;
 
 use e2e::cli;
@@ -25,6 +26,8 @@ fn main() -> std::process::ExitCode {
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(refusals::trials());
     trials.extend(cluster::trials());
+    // On the same cluster, and last: they stop, reboot and switch off.
+    trials.extend(node_api::trials());
     if cli::driver() == "qemu" {
         trials = trials
             .into_iter()

@@ -48,7 +48,8 @@ impl Disk {
         let Some(tail) = segment::tail(directory)? else { return Ok((disk, None)) };
         disk.newest = tail.segment + 1;
         let path = segment::path(directory, tail.segment);
-        if tail.length < block::PREFIX as u64 {
+        // A segment without a block is torn, or begins with who knows what number: nobody misses it.
+        if tail.length <= block::PREFIX as u64 {
             fs::remove_file(path)?;
             return Ok((disk, tail.last.filter(|_| tail.boot == Some(boot)).map(|last| last.next())));
         }
@@ -154,6 +155,16 @@ mod tests {
         assert_eq!(next, None);
         disk.append(&block(0, 10)).unwrap();
         assert_eq!(segment::list(dir.path()).unwrap(), [0, 1]);
+    }
+
+    #[test]
+    fn a_segment_without_a_block_is_not_gone_on_with_whatever_number_it_begins_with() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(segment::path(dir.path(), 7), block::prefix(BOOT, 1000)).unwrap();
+        let (mut disk, next) = Disk::open(dir.path(), 1 << 20, BOOT).unwrap();
+        assert_eq!(next, None);
+        disk.append(&block(0, 10)).unwrap();
+        assert_eq!(segment::tail(dir.path()).unwrap().unwrap().last.unwrap().first, 0);
     }
 
     #[test]

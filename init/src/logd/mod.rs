@@ -7,31 +7,31 @@
 //! Intake: `source`, `word`, `cut`, `limit`, `shelf`, `intake`, `kernel`; `echo` shows lines at the console. Readers: `query` and `record` are the
 //! words, `walk` and `answer` the search, `client` the other end.
 
+pub mod answer;
+pub mod block;
+pub mod board;
+pub mod boots;
 pub mod client;
+pub mod cut;
+pub mod disk;
+pub mod failure;
+pub mod kernel;
+pub mod limit;
 pub mod query;
 pub mod record;
+pub mod ring;
+pub mod segment;
+pub mod walk;
+pub mod word;
 
-mod answer;
 mod arguments;
-mod block;
-mod board;
-mod boots;
-mod cut;
-mod disk;
 mod echo;
-mod failure;
 mod intake;
 mod keeper;
-mod kernel;
-mod limit;
-mod ring;
-mod segment;
 mod serve;
 mod shelf;
 mod source;
 mod task;
-mod walk;
-pub mod word;
 
 pub use task::main;
 

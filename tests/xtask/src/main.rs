@@ -1,8 +1,8 @@
-//! Development tasks: `cargo xtask check | test | demo | repro | bench | mutants`.
+//! Development tasks: `cargo xtask check | test | demo | repro | bench | mutants | fuzz`.
 //!
 //! `check` is what must hold before every commit, `test` is what CI runs, `demo` shows
 //! the whole road on this machine, `repro` proves that it makes the same bytes elsewhere,
-//! `bench` measures it, `mutants` breaks it to see who notices. A task is a file; what they run
+//! `bench` measures it, `mutants` breaks it to see who notices, `fuzz` feeds it anything. A task is a file; what they run
 //! are the ordinary tools and the real `slipway`, so each can be typed by hand too.
 
 use anyhow::Result;
@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check;
 mod demo;
+mod fuzz;
 mod log_path;
 mod mutants;
 mod repro;
@@ -43,6 +44,8 @@ enum Task {
     Bench(bench::Args),
     /// Breaks the decision core in the ways of tests/mutants.toml: do its tests notice?
     Mutants(mutants::Args),
+    /// Any bytes, for everything that reads bytes from elsewhere
+    Fuzz(fuzz::Args),
     /// How fast lines go from a service's pipe to their rings, beside s6-log
     LogPath(log_path::Args),
     #[command(name = repro::elsewhere::TASK, hide = true)]
@@ -59,6 +62,7 @@ fn main() -> Result<()> {
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Repro(args) => repro::run(&args).and_then(Tally::verdict),
+        Task::Fuzz(args) => fuzz::run(&args).and_then(Tally::verdict),
         Task::LogPath(args) => log_path::run(&args),
         Task::Elsewhere => repro::elsewhere::enter(),
         Task::Room => bench::supervisor::enter(),

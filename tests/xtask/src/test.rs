@@ -10,7 +10,7 @@ use clap::ValueEnum;
 
 use crate::run::{cargo, loud, slipway, slipway_of_tests, slipway_path, tee};
 use crate::tally::Tally;
-use crate::{check, repro};
+use crate::{check, fuzz, repro};
 
 /// The roles every run builds.
 pub const ROLES: [&str; 4] = ["lb", "etcd", "control-plane", "worker"];
@@ -57,6 +57,9 @@ pub fn run(args: &Args) -> Result<()> {
     let mut tally = Tally::default();
     if !args.no_check {
         tally += check::run()?;
+    }
+    if args.filter.is_none() {
+        tally += fuzz::run(&fuzz::Args::short())?;
     }
     slipway_of_tests()?;
     let drivers = args.driver.map_or(vec![Driver::Uml, Driver::Qemu], |driver| vec![driver]);

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use walkdir::WalkDir;
 
 /// Which of our packages a package may use.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("slipway", &["image-format", "lab", "machine-config", "node-api", "trust"]),
     ("image-format", &[]),
     ("trust", &[]),
@@ -22,6 +22,8 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("pause", &["node-sys"]),
     ("lab", &[]),
     ("e2e", &["lab", "machine-config"]),
+    ("fuzz", &["dhcp-reply", "init", "machine-config", "node-api"]),
+    ("dhcp-reply", &[]),
     ("stamp", &[]),
     ("xtask", &["machine-config"]),
 ];

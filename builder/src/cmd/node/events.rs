@@ -8,7 +8,6 @@ use node_api::reply::Event;
 use node_api::request::EventQuery;
 
 use super::stream::{self, Telling, Until, clock};
-use super::table::clean;
 use super::whom::Whom;
 use crate::cmd::Context;
 use crate::node::client::Question;
@@ -48,5 +47,5 @@ pub(super) fn told(event: &Event) -> String {
         _ => String::new(),
     };
     let whose = event.service.as_deref().unwrap_or("machine");
-    format!("{} {:>6} {whose:<24} {change:<22} {}", clock(&event.time), event.number, clean(&event.cause))
+    format!("{} {:>6} {whose:<24} {change:<22} {}", clock(&event.time), event.number, event.cause)
 }

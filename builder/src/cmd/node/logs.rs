@@ -9,7 +9,6 @@ use node_api::reply::LogLine;
 use node_api::request::{Failure, LogQuery};
 
 use super::stream::{self, Telling, Until, clock, since};
-use super::table::clean;
 use super::whom::Whom;
 use crate::cmd::Context;
 use crate::node::client::Question;
@@ -100,5 +99,5 @@ pub(super) fn told(line: &LogLine) -> String {
         lines => format!("({lines} lines lost) "),
     };
     let (before, after) = (if line.continued { "…" } else { "" }, if line.cut { "…" } else { "" });
-    format!("{} {:<16} {lost}{before}{}{after}", clock(&line.time), line.service, clean(&line.text))
+    format!("{} {:<16} {lost}{before}{}{after}", clock(&line.time), line.service, line.text)
 }

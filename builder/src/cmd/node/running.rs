@@ -7,6 +7,7 @@ use node_api::Verb;
 use node_api::reply::Config;
 
 use super::show;
+use super::table::clean;
 use super::whom::Whom;
 use crate::cmd::Context;
 use crate::node::client::Question;
@@ -46,9 +47,10 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     for (machine, answer) in &said {
         match answer {
             Ok(config) => {
-                println!("# {}, from {}; secrets left out\n{}", machine.name, config.source, config.text)
+                println!("# {}, from {}; secrets left out", machine.name, clean(&config.source));
+                config.text.lines().for_each(|line| println!("{}", clean(line)));
             }
-            Err(error) => eprintln!("{}: {error:#}", machine.name),
+            Err(error) => eprintln!("{}: {}", machine.name, clean(&format!("{error:#}"))),
         }
     }
     show::verdict(&said)

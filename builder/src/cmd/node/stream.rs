@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::runtime;
+use super::table::clean;
 use super::whom::Whom;
 use crate::cmd::Context;
 use crate::node::client::{Connection, Question};
@@ -52,16 +53,17 @@ pub(super) fn print<T: Serialize + DeserializeOwned + Send + 'static>(
         if context.json {
             println!("{}", tagged(machine, document)?);
         } else if several {
-            println!("{machine:names$}  {}", (telling.line)(document));
+            println!("{machine:names$}  {}", clean(&(telling.line)(document)));
         } else {
-            println!("{}", (telling.line)(document));
+            println!("{}", clean(&(telling.line)(document)));
         }
         Ok(())
     };
     let mut failed = 0;
     let mut fail = |machine: &str, error: &anyhow::Error| {
         failed += 1;
-        eprintln!("{machine}: {error:#}");
+        // A refusal is in the machine's own words.
+        eprintln!("{machine}: {}", clean(&format!("{error:#}")));
     };
     runtime()?.block_on(async {
         let mut pieces = start::<T>(&target, question, whom);

@@ -127,9 +127,10 @@ fn cut(text: &str, width: usize) -> String {
     shown
 }
 
-/// A text without what would move a terminal's cursor.
+/// A text without what would move a terminal's cursor, or make one line look like another.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let is_direction = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if c.is_control() || is_direction(c) { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -175,5 +176,6 @@ mod tests {
         let mut table = Table::new(&["A"]);
         table.row(vec!["\x1b[2Jgone".into()]);
         assert!(!table.render(PIPE).contains('\x1b'));
+        assert_eq!(clean("a\u{202e}b\u{2066}c\nd\u{9b}e"), "a b c d e");
     }
 }

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::table::TableError;
+use super::table::{TableError, whole};
 
 /// The longest overlay, in bytes: a thousand flags.
 pub const OVERLAY_MAX: u64 = 64 * 1024;
@@ -32,8 +32,8 @@ impl Overlay {
     /// Reads what [`Self::encode`] wrote.
     ///
     /// # Errors
-    /// [`TableError::Encoding`].
+    /// [`TableError::Encoding`], [`TableError::Rest`].
     pub fn decode(bytes: &[u8]) -> Result<Self, TableError> {
-        postcard::from_bytes(bytes).map_err(TableError::Encoding)
+        whole(bytes)
     }
 }

@@ -4,6 +4,9 @@
 //! version. Written by the builder through `layout`, encoded with postcard; the file is on the
 //! verified root file system, so a table that does not decode is a broken build.
 
+use std::collections::BTreeSet;
+
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::sandbox::Sandbox;
@@ -23,6 +26,15 @@ pub enum TableError {
     /// Not one of ours.
     #[error("not decodable: {0}")]
     Encoding(postcard::Error),
+    /// More than was encoded.
+    #[error("{0} bytes too many")]
+    Rest(usize),
+    /// A need that does not come before who needs it.
+    #[error("service {0} needs one that does not come before it")]
+    Order(ServiceName),
+    /// The same name twice.
+    #[error("service {0} is there twice")]
+    Duplicate(ServiceName),
 }
 
 /// A service's place in its table.
@@ -196,7 +208,23 @@ impl Table {
         if version != VERSION {
             return Err(TableError::Version(version));
         }
-        postcard::from_bytes(rest).map_err(TableError::Encoding)
+        let table: Self = whole(rest)?;
+        table.in_order()?;
+        Ok(table)
+    }
+
+    /// Everything that walks needs relies on their going back: a cycle would have no end.
+    fn in_order(&self) -> Result<(), TableError> {
+        let mut names = BTreeSet::new();
+        for (at, unit) in self.units.iter().enumerate() {
+            if unit.edges.iter().any(|edge| edge.to.index() >= at) {
+                return Err(TableError::Order(unit.name.clone()));
+            }
+            if !names.insert(&unit.name) {
+                return Err(TableError::Duplicate(unit.name.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// Where a service is.
@@ -205,4 +233,10 @@ impl Table {
         let index = self.units.iter().position(|unit| unit.name.as_str() == name)?;
         u16::try_from(index).ok().map(Place)
     }
+}
+
+/// All of `bytes` as one value: bytes that are left over are as wrong as bytes that are missing.
+pub(super) fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, TableError> {
+    let (value, rest) = postcard::take_from_bytes(bytes).map_err(TableError::Encoding)?;
+    if rest.is_empty() { Ok(value) } else { Err(TableError::Rest(rest.len())) }
 }

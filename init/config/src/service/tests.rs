@@ -132,3 +132,29 @@ fn an_unknown_field_is_refused_wherever_it_is() {
         assert!(toml::from_str::<ServiceSpec>(&text).is_err(), "{rest}");
     }
 }
+
+#[test]
+fn a_table_or_an_overlay_with_bytes_behind_it_is_not_read() {
+    let mut table = layout(&[spec("a", "")]).unwrap().encode().unwrap();
+    table.push(0);
+    assert_eq!(Table::decode(&table), Err(TableError::Rest(1)));
+    let mut overlay = Overlay { arguments: vec!["--x".to_owned()], environment: vec![] }.encode().unwrap();
+    overlay.extend([1, 2]);
+    assert_eq!(Overlay::decode(&overlay), Err(TableError::Rest(2)));
+}
+
+#[test]
+fn a_table_in_which_needs_do_not_come_first_is_not_read() {
+    let table = layout(&[spec("a", ""), spec("b", "requires = [\"a\"]")]).unwrap();
+    let with = |change: fn(&mut Table)| {
+        let mut table = table.clone();
+        change(&mut table);
+        Table::decode(&table.encode().unwrap())
+    };
+    assert_eq!(with(|_| {}).as_ref(), Ok(&table));
+    let order = Err(TableError::Order("b".parse().unwrap()));
+    assert_eq!(with(|table| table.units[1].edges[0].to = Place(1)), order);
+    assert_eq!(with(|table| table.units[1].edges[0].to = Place(7)), order);
+    let twice = Err(TableError::Duplicate("a".parse().unwrap()));
+    assert_eq!(with(|table| table.units[1].name = table.units[0].name.clone()), twice);
+}

@@ -8,9 +8,11 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use machine_config::machine::{Addressing, Network};
 
+use super::lease::Lease;
+
 /// What the NIC should have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Plan {
+pub struct Plan {
     /// Address and prefix.
     pub address: Ipv4Net,
     /// Routes beyond the link.
@@ -25,35 +27,16 @@ pub(super) struct Plan {
 
 /// A route over a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Route {
+pub struct Route {
     /// Where to.
     pub to: Ipv4Net,
     /// Over whom.
     pub via: Ipv4Addr,
 }
 
-/// The parts of a DHCP lease that count here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Lease {
-    /// The address given.
-    pub address: Ipv4Addr,
-    /// Its network's prefix length.
-    pub prefix_length: u8,
-    /// Default gateways, best first.
-    pub gateways: Vec<Ipv4Addr>,
-    /// Classless routes (option 121): where they are given, gateways do not count.
-    pub routes: Option<Vec<Route>>,
-    /// DNS servers.
-    pub resolvers: Vec<Ipv4Addr>,
-    /// NTP servers.
-    pub time_servers: Vec<Ipv4Addr>,
-    /// MTU of the link.
-    pub mtu: Option<u16>,
-}
-
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unusable {
+pub enum Unusable {
     /// The lease's address is not the promised one.
     #[error("DHCP gives {given}, but the other machines know this one as {promised}: give it that address")]
     OtherAddress {
@@ -70,16 +53,17 @@ pub(super) enum Unusable {
         /// `address`.
         promised: Ipv4Addr,
     },
-    /// A prefix length over 32.
+    /// A mask that is no prefix, or is missing.
     #[error("DHCP gives {0} with a subnet mask that is none")]
     Mask(Ipv4Addr),
 }
 
 /// The default route's destination.
-pub(super) const EVERYWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+pub const EVERYWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
 
 /// The plan of a static config; `None` when the address comes from DHCP.
-pub(super) fn fixed(network: &Network) -> Option<Result<Plan, Unusable>> {
+#[must_use]
+pub fn fixed(network: &Network) -> Option<Result<Plan, Unusable>> {
     let Addressing::Static { subnet, gateway } = network.addressing else { return None };
     if subnet.addr() != network.address {
         return Some(Err(Unusable::OtherSubnet { subnet, promised: network.address }));
@@ -94,12 +78,18 @@ pub(super) fn fixed(network: &Network) -> Option<Result<Plan, Unusable>> {
 }
 
 /// The plan that a lease allows.
-pub(super) fn leased(network: &Network, lease: &Lease) -> Result<Plan, Unusable> {
+///
+/// # Errors
+/// [`Unusable`].
+pub fn leased(network: &Network, lease: &Lease) -> Result<Plan, Unusable> {
     if lease.address != network.address {
         return Err(Unusable::OtherAddress { given: lease.address, promised: network.address });
     }
-    let address =
-        Ipv4Net::new(lease.address, lease.prefix_length).map_err(|_| Unusable::Mask(lease.address))?;
+    // A mask with holes, or none at all: everybody would seem to be on the link.
+    let address = Ipv4Net::with_netmask(lease.address, lease.mask)
+        .ok()
+        .filter(|address| address.prefix_len() > 0)
+        .ok_or(Unusable::Mask(lease.address))?;
     let routes = match &lease.routes {
         Some(routes) => routes.clone(),
         None => lease.gateways.first().map(|via| Route { to: EVERYWHERE, via: *via }).into_iter().collect(),
@@ -125,7 +115,7 @@ mod tests {
     fn lease() -> Lease {
         Lease {
             address: [10, 77, 0, 21].into(),
-            prefix_length: 24,
+            mask: [255, 255, 255, 0].into(),
             gateways: vec![[10, 77, 0, 1].into(), [10, 77, 0, 2].into()],
             routes: None,
             resolvers: vec![[9, 9, 9, 9].into()],
@@ -175,6 +165,14 @@ mod tests {
             error.to_string(),
             "DHCP gives 10.77.0.99, but the other machines know this one as 10.77.0.21: give it that address"
         );
+    }
+
+    #[test]
+    fn a_lease_with_a_mask_that_is_no_prefix_or_missing_is_refused() {
+        for mask in [[255, 0, 255, 0], [0, 0, 0, 0]] {
+            let outcome = leased(&dhcp(), &Lease { mask: mask.into(), ..lease() });
+            assert_eq!(outcome, Err(Unusable::Mask([10, 77, 0, 21].into())), "{mask:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use machine_config::MachineConfig;
 use mozim::{DhcpV4Client, DhcpV4Config, DhcpV4Lease, DhcpV4State};
@@ -15,8 +14,9 @@ use node_api::reply;
 use tokio::time::{sleep, timeout};
 
 use super::apply::{LinkError, Links};
+use super::lease::Lease;
 use super::nic::{Nic, choose};
-use super::plan::{Lease, Plan, Route, fixed, leased};
+use super::plan::{Plan, fixed, leased};
 use super::{etc, observe};
 use crate::agent::files::{self, FileError};
 use crate::agent::machine::{self, MachineError};
@@ -159,21 +159,23 @@ impl Agent {
             let patience = if plan.is_none() { LEASE_WITHIN } else { REPAIR_EVERY };
             // Interrupting the client costs nothing: its timers are absolute.
             match (timeout(patience, client.run()).await, &plan) {
-                (Ok(Ok(DhcpV4State::Done(lease))), _) => match leased(&self.config.network, &read(&lease)) {
-                    Ok(new) => {
-                        shown(&lease, &new)?;
-                        if plan.as_ref() != Some(&new) {
-                            self.settle(nic, &new).await?;
+                (Ok(Ok(DhcpV4State::Done(lease))), _) => {
+                    match leased(&self.config.network, &Lease::of(&lease)) {
+                        Ok(new) => {
+                            shown(&lease, &new)?;
+                            if plan.as_ref() != Some(&new) {
+                                self.settle(nic, &new).await?;
+                            }
+                            self.notifier.solved(&format!("has a DHCP lease of {} again", new.address));
+                            plan = Some(new);
                         }
-                        self.notifier.solved(&format!("has a DHCP lease of {} again", new.address));
-                        plan = Some(new);
+                        Err(unusable) => {
+                            self.notifier.problem(&unusable.to_string());
+                            sleep(LEASE_WITHIN).await;
+                            client = self.client(nic).await;
+                        }
                     }
-                    Err(unusable) => {
-                        self.notifier.problem(&unusable.to_string());
-                        sleep(LEASE_WITHIN).await;
-                        client = self.client(nic).await;
-                    }
-                },
+                }
                 // It goes on with the address: dropping it would take the machine's work with it.
                 (Ok(Ok(DhcpV4State::InitReboot)), Some(plan)) => {
                     self.notifier.problem(&format!(
@@ -244,20 +246,4 @@ fn shown(lease: &DhcpV4Lease, plan: &Plan) -> Result<(), NetworkAgentError> {
     let text = toml::to_string(&shown).unwrap_or_default();
     files::replace(Path::new(paths::LEASE), text.as_bytes(), 0o644)?;
     Ok(())
-}
-
-fn read(lease: &DhcpV4Lease) -> Lease {
-    let route = |found: &mozim::DhcpV4ClasslessRoute| {
-        let to = Ipv4Net::new(found.destination, found.prefix_length).ok()?;
-        Some(Route { to, via: found.router })
-    };
-    Lease {
-        address: lease.yiaddr,
-        prefix_length: lease.prefix_length(),
-        gateways: lease.gateways.clone().unwrap_or_default(),
-        routes: lease.classless_routes.as_ref().map(|routes| routes.iter().filter_map(route).collect()),
-        resolvers: lease.dns_srvs.clone().unwrap_or_default(),
-        time_servers: lease.ntp_srvs.clone().unwrap_or_default(),
-        mtu: lease.mtu,
-    }
 }
