@@ -113,9 +113,12 @@ fn services(shared: &Shared) -> Result<()> {
         ensure!(chain["lines"][0].as_str().is_some_and(|line| line.starts_with(name)), "{chain}");
     }
     // The drill's kill is why etcd was started again.
-    let etcd = service(&asker, "etcd1", "etcd")?;
-    ensure!(etcd["starts"].as_u64() >= Some(2), "{etcd}");
-    ensure!(text(&etcd, "last_end")?.contains("signal 9"), "{etcd}");
+    wait::until("etcd is back after its drill", patience(), || {
+        let etcd = service(&asker, "etcd1", "etcd")?;
+        ensure!(etcd["starts"].as_u64() >= Some(2) && etcd["state"] == "ready", "{etcd}");
+        ensure!(text(&etcd, "last_end")?.contains("signal 9"), "{etcd}");
+        Ok(())
+    })?;
     let nobody = asker.refusal("etcd1", &["explain", "nobody"])?;
     ensure!(nobody.contains("there is no service nobody"), "{nobody}");
     Ok(())
