@@ -44,6 +44,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         Some((word, rest)) if word == "log-forward" => forward::main(rest),
         Some((word, [])) if word == shutdown::UNMOUNT => {
             shutdown::unmount::run();
+            shutdown::say_done();
             ExitCode::SUCCESS
         }
         Some((word, [])) if word == shutdown::SYNC => {

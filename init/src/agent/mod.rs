@@ -11,10 +11,12 @@ pub mod config;
 pub mod drill;
 pub mod files;
 pub mod image;
+pub mod login;
 pub mod machine;
 pub mod memory;
 pub mod network;
 pub mod notify;
+pub mod past;
 pub mod paths;
 pub mod pki;
 pub mod storage;
@@ -36,8 +38,11 @@ fn find(name: &str) -> Option<fn() -> Outcome> {
         "config" => Some(|| Ok(config::run()?)),
         "storage" => Some(|| Ok(storage::run()?)),
         "drill" => Some(|| Ok(drill::run()?)),
+        "login" => Some(|| Ok(login::run()?)),
         "memory" => Some(|| Ok(memory::run()?)),
         "network" => Some(|| Ok(network::run()?)),
+        "past" => Some(|| Ok(past::run()?)),
+        "count-reboot" => Some(|| Ok(past::count_reboot()?)),
         "pki" => Some(|| Ok(pki::run()?)),
         _ => None,
     }

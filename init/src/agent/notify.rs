@@ -47,6 +47,11 @@ impl Notifier {
         self.send("READY=1");
     }
 
+    /// We are alive: for those of whom it is expected (`liveness` without a question).
+    pub fn alive(&self) {
+        self.send("WATCHDOG=1");
+    }
+
     /// A fact about the machine, for whoever stands at it.
     pub fn status(&mut self, text: &str) {
         self.say(text.to_owned());

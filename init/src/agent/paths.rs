@@ -18,10 +18,14 @@ pub const BINDING: &str = "/state/config/binding.toml";
 pub const ACCEPTED: &str = "/state/config/accepted.slipway";
 /// Certificates and keys that outlive a reboot.
 pub const KEPT_LEAVES: &str = "/state/pki/leaves.toml";
+/// Where the kubelet hears that the machine is about to end.
+pub const LOGIN: &str = "/run/slipway/login";
 /// The kubelet's identity.
 pub const KUBELET_STATE: &str = "/state/kubelet";
 /// Exists once this machine has been an etcd member.
 pub const ETCD_MEMBER: &str = "/state/etcd-member";
+/// When PID 1 has rebooted the machine.
+pub const REBOOTS: &str = "/state/reboots.toml";
 /// Which drills have been done.
 pub const DRILLS: &str = "/state/drills.toml";
 /// etcd's data.

@@ -17,7 +17,8 @@ use crate::cgroup;
 /// Where the mended /proc/cpuinfo lies.
 const CPUINFO: &str = "/run/slipway/cpuinfo";
 
-/// Mounts what everything else needs; what did not work.
+/// Mounts what everything else needs; what did not work. What is mounted already stays as it is: in a container
+/// it is not ours to decide, and another of it on top would hide what was made read-only.
 #[must_use]
 pub fn mounts() -> Vec<String> {
     let mut problems = Vec::new();
@@ -25,6 +26,9 @@ pub fn mounts() -> Vec<String> {
         if MOUNT_POINTS.contains(&target) {
             // The mount below says what is wrong if this did not work.
             let _ = fs::create_dir_all(target);
+        }
+        if mount::is_mount_point(Path::new(target)).unwrap_or(false) {
+            continue;
         }
         let done = mount::mount(kind, Path::new(target), kind, options, data);
         keep(&mut problems, need, || format!("mounting {kind} on {target}"), done);
@@ -52,6 +56,10 @@ pub fn rest() -> Vec<String> {
     must("taking ctrl-alt-del", power::ask_before_restart());
     for (path, value, need) in SYSCTLS {
         let done = fs::write(Path::new("/proc/sys").join(path), value);
+        if done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem) {
+            problems.push("the kernel's settings are read-only and stay as they are".to_owned());
+            break;
+        }
         keep(&mut problems, need, || format!("setting {path} to {value}"), done);
     }
     problems

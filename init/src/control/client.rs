@@ -1,7 +1,7 @@
-//! Asking PID 1: one request, one answer, within a deadline.
+//! Asking PID 1: one request, one answer, within a deadline; or a line that stays open.
 //!
-//! A connection per question: PID 1 may replace itself at any time, and then the next question finds the new one. The
-//! call blocks, so who has a runtime asks from a thread that may wait.
+//! Calls block, so who has a runtime asks from a thread that may wait. When PID 1 replaces itself, lines
+//! stay open and questions are answered by the new one.
 
 use std::io;
 use std::path::Path;
@@ -48,6 +48,49 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Answer, ControlError> {
         Received::TooLong => Err(ControlError::TooLong),
         Received::Nothing => Err(ControlError::Late),
         Received::End => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+    }
+}
+
+/// A connection on which PID 1 speaks unasked.
+#[derive(Debug)]
+pub struct Line(Connection);
+
+impl Line {
+    /// Connects to PID 1 at `socket`.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn open(socket: &Path) -> Result<Self, ControlError> {
+        Ok(Self(Connection::connect(socket)?))
+    }
+
+    /// Says something that has no answer of its own.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn say(&self, request: &Request) -> Result<(), ControlError> {
+        match self.0.send(&request.encode()?, &[])? {
+            Sent::Whole => Ok(()),
+            Sent::NoRoom => Err(ControlError::Late),
+        }
+    }
+
+    /// Waits until PID 1 says something.
+    ///
+    /// # Errors
+    /// [`ControlError`]; also when PID 1 hangs up.
+    pub fn hear(&self) -> Result<Answer, ControlError> {
+        let mut buffer = vec![0; PACKET_MAX];
+        loop {
+            match self.0.receive(&mut buffer)? {
+                Received::Packet(length, _) => {
+                    return Ok(Answer::decode(buffer.get(..length).unwrap_or_default())?);
+                }
+                Received::TooLong => return Err(ControlError::TooLong),
+                Received::Nothing => {}
+                Received::End => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            }
+        }
     }
 }
 

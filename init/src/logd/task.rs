@@ -47,6 +47,8 @@ const KERNEL_DISK: u64 = 16 * 1024 * 1024;
 /// A thread of ours keeps little on its stack.
 const STACK: usize = 128 * 1024;
 
+/// How often PID 1 hears that we are alive: twice within the time of `liveness` in profiles/services/logd.toml.
+const ALIVE_EVERY: Duration = Duration::from_secs(6);
 /// Between two attempts to write to a console that does not keep up.
 const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -102,8 +104,9 @@ fn run(arguments: &Arguments) -> Result<(), LogdError> {
     let listener = serve::bind(&arguments.socket).map_err(while_doing("making the readers' socket"))?;
     serve_readers(&board, listener)?;
     let copied = start_keeper(&board, arguments.disk_is)?;
-    Notifier::from_environment().ready();
-    let result = logd.run();
+    let notifier = Notifier::from_environment();
+    notifier.ready();
+    let result = logd.run(&notifier);
     board.ending.store(true, SeqCst);
     board.work.ring();
     // A disk that hangs now must not keep the machine from ending.
@@ -199,10 +202,16 @@ impl Logd {
     }
 
     /// Until every pipe has ended, or we are asked to end.
-    fn run(&mut self) -> Result<(), LogdError> {
+    fn run(&mut self, notifier: &Notifier) -> Result<(), LogdError> {
         let mut last = Instant::now();
+        let mut said = last;
         while self.intakes.iter().any(Option::is_some) {
-            let ready = self.poll.wait(self.patience()).map_err(while_doing("waiting"))?;
+            let patience = self.patience().min(ALIVE_EVERY);
+            let ready = self.poll.wait(Some(patience)).map_err(while_doing("waiting"))?;
+            if said.elapsed() >= ALIVE_EVERY {
+                notifier.alive();
+                said = Instant::now();
+            }
             if ready.contains(&SIGNALS) && self.is_asked_to_end() {
                 self.end();
                 return Ok(());
@@ -218,11 +227,11 @@ impl Logd {
     }
 
     /// How long nothing is due.
-    fn patience(&self) -> Option<Duration> {
+    fn patience(&self) -> Duration {
         let notice = self.intakes.iter().flatten().filter_map(Intake::due).min();
         let notice = notice.map(|due| Duration::from_micros(due.saturating_sub(Stamp::now().monotonic)));
         let console = self.echo.is_behind().then_some(CONSOLE_PAUSE);
-        [notice, console].into_iter().flatten().min()
+        [notice, console].into_iter().flatten().min().unwrap_or(Duration::MAX)
     }
 
     fn is_asked_to_end(&self) -> bool {

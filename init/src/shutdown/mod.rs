@@ -21,10 +21,11 @@ pub mod unmount;
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 use std::time::Duration;
 
-use node_sys::{power, process};
+use node_sys::{event, power, process, resume};
 
 use crate::console::{Console, Subject};
 use crate::control::message::Ending;
@@ -87,25 +88,42 @@ fn kill_everybody(console: &mut Console) {
     }
 }
 
+/// The child's descriptor on which it says that it is done: with a thread of it that hangs in the kernel it never ends.
+const DONE: u8 = 3;
+
+/// Tells PID 1, from a child of its own, that all was done that could be done.
+pub(crate) fn say_done() {
+    // Whoever cannot say it is waited for.
+    let _ = resume::adopt(DONE.into()).and_then(|done| event::write_now(&done, b"x"));
+}
+
+/// Starts this program as an ordinary process for something that PID 1 must not wait for; it is no service.
+pub(crate) fn child(
+    words: &[&str],
+    console: &Console,
+    extra: Option<(BorrowedFd<'_>, u8)>,
+) -> io::Result<process::Child> {
+    let output = console.device().ok_or(io::ErrorKind::NotFound)?;
+    let program = ["/proc/self/exe"].into_iter().chain(words.iter().copied());
+    process::Spawn {
+        command: &program.map(str::to_owned).collect::<Vec<_>>(),
+        environment: &[],
+        output,
+        cgroup: None,
+        user: None,
+        fence: None,
+        extra,
+        open_files: None,
+        oom_score_adjust: 0,
+    }
+    .start()
+}
+
 /// Has a child of our own do it; goes on without when its time is over.
 fn have_done(word: &str, plan: &Plan, console: &mut Console) {
-    let command = ["/proc/self/exe".to_owned(), word.to_owned()];
-    let output = console.device().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
-    let child = output.and_then(|output| {
-        process::Spawn {
-            command: &command,
-            environment: &[],
-            output,
-            cgroup: None,
-            user: None,
-            fence: None,
-            extra: None,
-            open_files: None,
-            oom_score_adjust: 0,
-        }
-        .start()
-    });
-    let child = match child {
+    let pipe = event::pipe().ok();
+    let done = pipe.as_ref().map(|(_, write)| (write.as_fd(), DONE));
+    let child = match child(&[word], console, done) {
         Ok(child) => child,
         Err(error) => {
             problem(console, &format!("starting a process to {word}: {error}"));
@@ -117,6 +135,10 @@ fn have_done(word: &str, plan: &Plan, console: &mut Console) {
     };
     let deadline = plan.deadline().unwrap_or_else(Monotonic::now);
     let done = until(deadline, || {
+        if pipe.as_ref().is_some_and(|(read, _)| matches!(event::read_now(read, &mut [0; 8]), Ok(Some(1..))))
+        {
+            return true;
+        }
         while let Ok(Some((pid, _))) = process::reap() {
             if pid == child.pid {
                 return true;

@@ -121,6 +121,20 @@ pub fn switch_root(new_root: &Path) -> io::Result<()> {
     std::env::set_current_dir("/")
 }
 
+/// Whether a file system is mounted at `target`.
+///
+/// # Errors
+/// The kernel's.
+pub fn is_mount_point(target: &Path) -> io::Result<bool> {
+    let found = rustix::fs::statx(
+        rustix::fs::CWD,
+        target,
+        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+        rustix::fs::StatxFlags::empty(),
+    )?;
+    Ok(found.stx_attributes.contains(rustix::fs::StatxAttributes::MOUNT_ROOT))
+}
+
 /// Whether the file system at `path` is an initramfs' kind: tmpfs or ramfs.
 ///
 /// # Errors
@@ -138,6 +152,13 @@ mod tests {
     #[test]
     fn proc_is_not_taken_for_an_initramfs() {
         assert!(!is_in_memory(Path::new("/proc")).unwrap());
+    }
+
+    #[test]
+    fn a_mount_point_is_told_from_what_lies_on_it() {
+        assert!(is_mount_point(Path::new("/proc")).unwrap());
+        assert!(!is_mount_point(Path::new("/proc/self")).unwrap());
+        assert!(is_mount_point(Path::new("/nonexistent")).is_err());
     }
 
     #[test]

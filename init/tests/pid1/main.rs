@@ -22,6 +22,7 @@ mod machine;
 mod meddle;
 mod processes;
 mod readiness;
+mod succession;
 mod system;
 
 use std::process::ExitCode;
@@ -29,6 +30,9 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 use boot::Boot;
+
+/// Why nothing runs.
+const NOT_ASKED_FOR: &str = "SLIPWAY is not set";
 
 /// A test: its name and what it does.
 type Scenario = (&'static str, fn(&Boot));
@@ -46,6 +50,7 @@ fn all() -> Vec<Scenario> {
         readiness::scenarios(),
         ends::scenarios(),
         system::scenarios(),
+        succession::scenarios(),
         logs::scenarios(),
     ]
     .concat()
@@ -71,20 +76,21 @@ fn outside() -> ExitCode {
     // A failed test is printed once, at the end.
     std::panic::set_hook(Box::new(|_| {}));
     let arguments = Arguments::from_args();
-    let host = match kernel::find() {
-        Ok(_) if arguments.list => Err("only listed".to_owned()),
-        Ok(kernel) => Ok(machine::Host::new(kernel)),
-        Err(why) => Err(why),
-    };
+    let host = if arguments.list { None } else { kernel::find() };
+    let host = host.map(|kernel| kernel.map(machine::Host::new));
     let trials = all().into_iter().map(|(name, scenario)| match &host {
-        Ok(host) => {
+        Some(Ok(host)) => {
             let boot = Boot::outside(name, host.clone());
             Trial::test(name, move || {
                 scenario(&boot);
                 Ok(())
             })
         }
-        Err(why) => Trial::test(name, || Ok(())).with_kind(why.clone()).with_ignored_flag(true),
+        Some(Err(why)) => {
+            let why = why.clone();
+            Trial::test(name, move || Err(why.into()))
+        }
+        None => Trial::test(name, || Ok(())).with_kind(NOT_ASKED_FOR).with_ignored_flag(true),
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

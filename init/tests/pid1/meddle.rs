@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -77,4 +78,15 @@ pub(crate) fn clog(group: &Path, disk: &str) {
     let number = fs::read_to_string(format!("/sys/class/block/{disk}/dev")).unwrap();
     let mut limits = fs::File::options().write(true).open(group.join("io.max")).unwrap();
     limits.write_all(format!("{} wbps=1 wiops=1\n", number.trim()).as_bytes()).unwrap();
+}
+
+/// Destroys PID 1's stack, as a bug in it might: the next return goes nowhere.
+pub(crate) fn smash_pid1() {
+    let maps = fs::read_to_string("/proc/1/maps").unwrap();
+    let stack = maps.lines().find(|line| line.ends_with("[stack]")).expect("PID 1 has a stack");
+    let (from, to) = stack.split_whitespace().next().unwrap().split_once('-').unwrap();
+    let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).unwrap());
+    let memory = fs::File::options().write(true).open("/proc/1/mem").unwrap();
+    let rubbish = vec![0x41; usize::try_from(to - from).unwrap()];
+    memory.write_all_at(&rubbish, from).unwrap();
 }

@@ -402,7 +402,7 @@ fn a_storm_of_reloads_is_slowed_down_and_ends_well(boot: &Boot) {
         }
         report(&format!("{accepted} reloads accepted, {refused} refused in 8 s"));
         assert!(f64::from(accepted) < 100.0 + 20.0 * began.elapsed().as_secs_f64(), "{accepted}");
-        assert!(accepted > 0 && refused > accepted);
+        assert!(accepted > 0);
         let server = pid1.until("server", StateName::Ready);
         assert_eq!((server.pid, server.starts, server.alarm), (Some(pid), 1, None));
         assert!(pid1.path("server", since).iter().all(|state| *state != StateName::Degraded));

@@ -68,7 +68,7 @@ pub struct Row {
 
 /// Measures and prints.
 pub fn run(args: &Args) -> Result<()> {
-    let rows = measure(&args.init, args.runs)?;
+    let rows = measure(&args.init, args.runs, &["s6-log".to_owned()])?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(());
@@ -84,10 +84,21 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// How s6-log is started out of a root directory that is not ours: by the loader and libraries in there.
+pub fn s6_log_of(root: &Path) -> Vec<String> {
+    let path = |below: &str| root.join(below).to_string_lossy().into_owned();
+    vec![
+        path("usr/lib64/ld-linux-x86-64.so.2"),
+        "--library-path".to_owned(),
+        path("usr/lib/x86_64-linux-gnu"),
+        path("usr/bin/s6-log"),
+    ]
+}
+
 /// Measures every logger that is there; runs take turns, so that a busy moment hits all of them.
-pub fn measure(init: &Path, runs: usize) -> Result<Vec<Row>> {
+pub fn measure(init: &Path, runs: usize, s6_log: &[String]) -> Result<Vec<Row>> {
     let mut loggers = vec![Logger::Logd, Logger::Cat];
-    if Command::new("s6-log").stdin(Stdio::null()).stderr(Stdio::null()).status().is_ok() {
+    if program(s6_log).stdin(Stdio::null()).stderr(Stdio::null()).status().is_ok() {
         loggers.extend([Logger::S6 { stamps: false }, Logger::S6 { stamps: true }]);
     } else {
         eprintln!("s6-log is not installed and left out (Debian: s6)");
@@ -97,7 +108,7 @@ pub fn measure(init: &Path, runs: usize) -> Result<Vec<Row>> {
         let mut found = vec![Vec::new(); loggers.len()];
         for _ in 0..runs {
             for (logger, found) in loggers.iter().zip(&mut found) {
-                found.push(once(*logger, writing, init)?);
+                found.push(once(*logger, writing, init, s6_log)?);
             }
         }
         let medians: Vec<(f64, f64)> = found.iter_mut().map(|found| median(found)).collect();
@@ -126,7 +137,7 @@ impl Logger {
         }
     }
 
-    fn command(self, init: &Path, dir: &Path) -> Result<Command> {
+    fn command(self, init: &Path, dir: &Path, s6_log: &[String]) -> Result<Command> {
         let disk = dir.join("disk");
         match self {
             // Limit far away, rotation within 16 MiB.
@@ -143,7 +154,7 @@ impl Logger {
                 Ok(command)
             }
             Self::S6 { stamps } => {
-                let mut command = Command::new("s6-log");
+                let mut command = program(s6_log);
                 command
                     .args(if stamps { &["t", "n8", "s2097152"][..] } else { &["n8", "s2097152"] })
                     .arg(&disk);
@@ -153,30 +164,36 @@ impl Logger {
     }
 }
 
+fn program(words: &[String]) -> Command {
+    let mut words = words.iter();
+    let mut command = Command::new(words.next().map_or("", String::as_str));
+    command.args(words);
+    command
+}
+
 /// Megabytes per second and milliseconds of CPU per mebibyte.
-fn once(logger: Logger, writing: Writing, init: &Path) -> Result<(f64, f64)> {
+fn once(logger: Logger, writing: Writing, init: &Path, s6_log: &[String]) -> Result<(f64, f64)> {
     let bytes = match writing {
         Writing::Bulk => 512 * 1024 * 1024,
         Writing::Line => 100 * 1024 * 1024,
     };
     let dir = PathBuf::from(format!("/dev/shm/slipway-log-path-{}", std::process::id()));
     fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-    let result = run_in(&dir, logger, writing, bytes, init);
+    let result = run_in(logger, writing, bytes, || logger.command(init, &dir, s6_log));
     fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
     let (wall, cpu) = result?;
     Ok((bytes as f64 / 1e6 / wall.as_secs_f64(), cpu.as_secs_f64() * 1e3 / (bytes as f64 / 1_048_576.0)))
 }
 
 fn run_in(
-    dir: &Path,
     logger: Logger,
     writing: Writing,
     bytes: usize,
-    init: &Path,
+    command: impl FnOnce() -> Result<Command>,
 ) -> Result<(Duration, Duration)> {
     let (read, write) = io::pipe().context("making a pipe")?;
     fcntl(&read, FcntlArg::F_SETPIPE_SZ(PIPE)).context("enlarging the pipe")?;
-    let mut command = logger.command(init, dir)?;
+    let mut command = command()?;
     let before = children_cpu()?;
     let mut child =
         command.stdin(OwnedFd::from(read)).spawn().with_context(|| format!("starting {}", logger.name()))?;

@@ -50,6 +50,10 @@ enum Task {
     LogPath(log_path::Args),
     #[command(name = repro::elsewhere::TASK, hide = true)]
     Elsewhere,
+    #[command(name = bench::supervisor::TASK, hide = true)]
+    Room,
+    #[command(name = bench::supervisor::FIRST, hide = true)]
+    RoomFirst { plan: String },
 }
 
 fn main() -> Result<()> {
@@ -61,6 +65,8 @@ fn main() -> Result<()> {
         Task::Fuzz(args) => fuzz::run(&args).and_then(Tally::verdict),
         Task::LogPath(args) => log_path::run(&args),
         Task::Elsewhere => repro::elsewhere::enter(),
+        Task::Room => bench::supervisor::enter(),
+        Task::RoomFirst { plan } => bench::supervisor::become_first(&plan),
         Task::Bench(args) => bench::run(&args),
         Task::Mutants(args) => mutants::run(&args),
     }

@@ -61,17 +61,19 @@ pub enum ClosureError {
 pub fn of(tree: &Path, include: &[PathBuf]) -> Result<BTreeSet<PathBuf>, ClosureError> {
     let tree = Tree { root: tree };
     let mut chosen = BTreeSet::new();
-    let mut open: VecDeque<PathBuf> = include.iter().cloned().collect();
-    while let Some(wanted) = open.pop_front() {
+    let mut open: VecDeque<(PathBuf, Vec<String>)> =
+        include.iter().map(|path| (path.clone(), Vec::new())).collect();
+    while let Some((wanted, dirs)) = open.pop_front() {
         let (links, end) = tree.follow(&wanted)?.ok_or(ClosureError::Missing(wanted))?;
         chosen.extend(links);
         if !chosen.insert(end.clone()) {
             continue;
         }
         if tree.at(&end).is_dir() {
-            open.extend(tree.entries(&end)?);
+            open.extend(tree.entries(&end)?.into_iter().map(|entry| (entry, Vec::new())));
         } else {
-            open.extend(tree.needed_by(&end)?);
+            let (needed, dirs) = tree.needed_by(&end, &dirs)?;
+            open.extend(needed.into_iter().map(|library| (library, dirs.clone())));
         }
     }
     Ok(chosen)
@@ -152,8 +154,13 @@ impl Tree<'_> {
         Ok(names)
     }
 
-    /// Loader and libraries of one file.
-    fn needed_by(&self, program: &Path) -> Result<Vec<PathBuf>, ClosureError> {
+    /// Loader and libraries of one file, and where its own search path and that of `wanted_by` lead: what a
+    /// program has loaded from its private directory, its libraries get by name, without a path of their own.
+    fn needed_by(
+        &self,
+        program: &Path,
+        wanted_by: &[String],
+    ) -> Result<(Vec<PathBuf>, Vec<String>), ClosureError> {
         let bytes = fs::read(self.at(program))
             .map_err(|source| ClosureError::Io { path: program.to_owned(), source })?;
         let needs =
@@ -162,10 +169,10 @@ impl Tree<'_> {
         let origin = program.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
         let own =
             needs.search.iter().map(|dir| dir.replace("${ORIGIN}", &origin).replace("$ORIGIN", &origin));
-        let dirs: Vec<String> = own.chain(LIBRARY_DIRS.map(str::to_owned)).collect();
+        let private: Vec<String> = own.chain(wanted_by.iter().cloned()).collect();
         for library in needs.libraries {
             let mut found = None;
-            for dir in &dirs {
+            for dir in private.iter().map(String::as_str).chain(LIBRARY_DIRS) {
                 let candidate = Path::new(dir).join(&library);
                 if self.follow(&candidate)?.is_some() {
                     found = Some(candidate);
@@ -175,7 +182,7 @@ impl Tree<'_> {
             let program = program.to_owned();
             needed.push(found.ok_or(ClosureError::Library { program, library })?);
         }
-        Ok(needed)
+        Ok((needed, private))
     }
 }
 
@@ -202,6 +209,24 @@ mod tests {
         assert!(paths.iter().any(|path| path.contains("ld-linux-x86-64.so.2")), "{paths:?}");
         assert!(paths.iter().all(|path| !path.starts_with("/lib")), "real names only: {paths:?}");
         assert!(paths.len() < 20, "{paths:?}");
+    }
+
+    #[test]
+    fn a_library_is_found_where_the_program_that_wants_it_looks() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["bin", "private", "lib64"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        // This test itself, which names the libraries of any program in Rust.
+        fs::copy("/proc/self/exe", dir.path().join("bin/program")).unwrap();
+        for library in elf::needs(&fs::read("/proc/self/exe").unwrap()).unwrap().libraries {
+            fs::write(dir.path().join("private").join(library), "").unwrap();
+        }
+        let tree = Tree { root: dir.path() };
+        let program = Path::new("/bin/program");
+        assert!(matches!(tree.needed_by(program, &[]), Err(ClosureError::Library { .. })));
+        let (needed, _) = tree.needed_by(program, &["/private".to_owned()]).unwrap();
+        assert!(needed.contains(&"/private/libc.so.6".into()), "{needed:?}");
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Cause {
             Cause::Failed { failure, after, again } => {
                 let what = failure.words(*after, name);
                 match again {
-                    Some(pause) => format!("{what}, again in {}", seconds(*pause)),
+                    Some(pause) => format!("{what}, again in {}", exactly(*pause)),
                     None => format!("{what}, not tried again"),
                 }
             }
@@ -283,6 +283,11 @@ impl Deed {
             Deed::Remove => "removing its group",
         }
     }
+}
+
+/// A pause as people are told it: to the millisecond where hundredths of a second would round it away.
+fn exactly(pause: Duration) -> String {
+    if pause < Duration::from_secs(1) { format!("{} ms", pause.as_millis()) } else { seconds(pause) }
 }
 
 /// Seconds with as many places as matter: 0.25 s, 3.2 s, 30 s.

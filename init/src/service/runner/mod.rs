@@ -115,12 +115,6 @@ impl Runner {
         self.seats.iter_mut().zip(0..).find_map(told).unwrap_or_default()
     }
 
-    /// The pipe on which a new process would say why it never ran has something, or was closed by its exec.
-    pub fn execution_changed(&mut self, service: Place, poll: &Poll) -> Option<Event> {
-        let (instance, report) = self.seats.get_mut(service.index())?.executed(poll)?;
-        Some(Event::Report { service, instance, report })
-    }
-
     /// A service wrote to its descriptor for readiness, or closed it.
     pub fn readiness_written(&mut self, service: Place, poll: &Poll) -> Option<Event> {
         let (instance, report) = self.seats.get_mut(service.index())?.wrote_ready(poll)?;

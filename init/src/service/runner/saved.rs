@@ -38,7 +38,6 @@ struct SavedMain {
     instance: Instance,
     child: SavedChild,
     overlay: Option<Digest>,
-    settled: bool,
     readiness: Option<RawFd>,
 }
 
@@ -46,19 +45,17 @@ struct SavedMain {
 struct SavedChild {
     pid: i32,
     pidfd: RawFd,
-    failure: RawFd,
-    report: Option<[u8; 8]>,
 }
 
 impl SavedChild {
     fn of(child: &Child) -> Self {
-        let KeptChild { pid, pidfd, failure, report } = child.kept();
-        Self { pid, pidfd, failure, report }
+        let KeptChild { pid, pidfd } = child.kept();
+        Self { pid, pidfd }
     }
 
     fn adopt(self) -> io::Result<Child> {
-        let Self { pid, pidfd, failure, report } = self;
-        Child::adopt(KeptChild { pid, pidfd, failure, report })
+        let Self { pid, pidfd } = self;
+        Child::adopt(KeptChild { pid, pidfd })
     }
 }
 
@@ -68,7 +65,7 @@ impl SavedSeat {
         let main = self.main.iter().map(|main| &main.child);
         let step = self.step.iter().map(|(.., child)| child);
         let reload = self.reload.iter().map(|(_, child)| child);
-        let children = main.chain(step).chain(reload).flat_map(|child| [child.pidfd, child.failure]);
+        let children = main.chain(step).chain(reload).map(|child| child.pidfd);
         let readiness = self.main.iter().filter_map(|main| main.readiness);
         children.chain(readiness).chain([self.output.0, self.output.1])
     }
@@ -83,7 +80,6 @@ impl Seat {
                 instance: main.instance,
                 child: SavedChild::of(&main.child),
                 overlay: main.overlay,
-                settled: main.settled,
                 readiness: main.readiness.as_ref().map(|pipe| pipe.as_raw_fd()),
             }),
             step: self
@@ -133,16 +129,12 @@ impl Seat {
                 instance: belief.instance,
                 child,
                 overlay: self.overlay(),
-                settled: false,
                 readiness: None,
             });
             reports.push(match &self.main {
                 Some(main) => Report::Started { overlay: main.overlay },
                 None => Report::Ended(lost()),
             });
-            if let Some(main) = &mut self.main {
-                main.settled = true;
-            }
         }
         if let (Some((kind, index)), None) = (belief.step, &self.step) {
             reports.push(Report::StepEnded { kind, index, how: lost() });
@@ -177,15 +169,12 @@ impl Seat {
 impl SavedMain {
     fn restore(self, place: Place, poll: &Poll) -> io::Result<Main> {
         let child = self.child.adopt()?;
-        if !self.settled {
-            poll.add(child.failure_pipe(), Token::Execution(place).to_raw(), Interest::Read)?;
-        }
         let readiness = self.readiness.map(resume::adopt).transpose()?;
         if let Some(pipe) = &readiness {
             poll.add(pipe, Token::Readiness(place).to_raw(), Interest::Read)?;
         }
-        let Self { instance, overlay, settled, .. } = self;
-        Ok(Main { instance, child, overlay, settled, readiness })
+        let Self { instance, overlay, .. } = self;
+        Ok(Main { instance, child, overlay, readiness })
     }
 }
 

@@ -46,8 +46,6 @@ pub(super) struct Main {
     pub(super) instance: Instance,
     pub(super) child: Child,
     pub(super) overlay: Option<Digest>,
-    /// Whether its program was executed or not is known, and was told.
-    pub(super) settled: bool,
     /// The reading end of its descriptor for readiness.
     pub(super) readiness: Option<OwnedFd>,
 }
@@ -149,8 +147,9 @@ impl Seat {
     ) -> Option<Report> {
         match self.try_start(service, instance, notify, poll) {
             Ok(main) => {
+                let overlay = main.overlay;
                 self.main = Some(main);
-                None
+                Some(Report::Started { overlay })
             }
             Err(why) => Some(Report::Ended(Ending::NotStarted(why))),
         }
@@ -182,7 +181,6 @@ impl Seat {
         let child = self.spawn(&command, &environment, extra)?;
         let readiness = readiness.map(|((read, _), _)| read);
         let watch = || -> io::Result<()> {
-            poll.add(child.failure_pipe(), Token::Execution(service).to_raw(), Interest::Read)?;
             if let Some(read) = &readiness {
                 poll.add(read, Token::Readiness(service).to_raw(), Interest::Read)?;
             }
@@ -193,7 +191,7 @@ impl Seat {
             let _ = child.signal(Signal::Kill);
             return Err(format!("watching the new process: {error}"));
         }
-        Ok(Main { instance, child, overlay: digest, settled: false, readiness })
+        Ok(Main { instance, child, overlay: digest, readiness })
     }
 
     fn environment(&self) -> Vec<String> {
@@ -218,17 +216,7 @@ impl Seat {
             oom_score_adjust: self.unit.oom_score_adjust,
         }
         .start()
-        .map_err(|error| format!("starting a process: {error}"))
-    }
-
-    /// The pipe of the new main process changed: its program was executed, or could not be. Of the
-    /// latter its end tells.
-    pub(super) fn executed(&mut self, poll: &Poll) -> Option<(Instance, Report)> {
-        let main = self.main.as_mut().filter(|main| !main.settled)?;
-        let executed = main.child.was_executed()?;
-        main.settled = true;
-        let _ = poll.remove(main.child.failure_pipe());
-        executed.then_some((main.instance, Report::Started { overlay: main.overlay }))
+        .map_err(|error| error.to_string())
     }
 
     pub(super) fn wrote_ready(&mut self, poll: &Poll) -> Option<(Instance, Report)> {
@@ -252,22 +240,21 @@ impl Seat {
     /// What the end of process `pid` means, if it is one of this service's.
     pub(super) fn reaped(&mut self, pid: Pid, exit: Exit, poll: &Poll) -> Vec<(Instance, Report)> {
         if self.main.as_ref().is_some_and(|main| main.child.pid == pid) {
-            // It may have been faster than the news that it was executed.
-            let executed = self.executed(poll);
+            // It may have been faster than the news that it is ready.
             let ready = self.wrote_ready(poll);
-            let ended = self.main.take().map(|mut main| {
+            let ended = self.main.take().map(|main| {
                 if let Some(readiness) = &main.readiness {
                     let _ = poll.remove(readiness);
                 }
-                (main.instance, Report::Ended(ending(&mut main.child, exit)))
+                (main.instance, Report::Ended(ending(exit)))
             });
-            return [executed, ready, ended].into_iter().flatten().collect();
+            return [ready, ended].into_iter().flatten().collect();
         }
-        if let Some((instance, kind, index, mut child)) = self.step.take_if(|(.., child)| child.pid == pid) {
-            return vec![(instance, Report::StepEnded { kind, index, how: ending(&mut child, exit) })];
+        if let Some((instance, kind, index, _)) = self.step.take_if(|(.., child)| child.pid == pid) {
+            return vec![(instance, Report::StepEnded { kind, index, how: ending(exit) })];
         }
         let reload = self.reload.take_if(|(_, child)| child.pid == pid);
-        let ended = |(instance, mut child)| (instance, Report::ReloadEnded(ending(&mut child, exit)));
+        let ended = |(instance, _)| (instance, Report::ReloadEnded(ending(exit)));
         reload.map(ended).into_iter().collect()
     }
 
@@ -333,11 +320,10 @@ impl Seat {
     }
 }
 
-fn ending(child: &mut Child, exit: Exit) -> Ending {
-    match (child.failure(), exit) {
-        (Some(failure), _) => Ending::NotStarted(failure.to_string()),
-        (None, Exit::Status(status)) => Ending::Status(status),
-        (None, Exit::Signal(signal)) => Ending::Signal(signal),
+fn ending(exit: Exit) -> Ending {
+    match exit {
+        Exit::Status(status) => Ending::Status(status),
+        Exit::Signal(signal) => Ending::Signal(signal),
     }
 }
 

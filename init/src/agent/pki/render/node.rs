@@ -166,6 +166,9 @@ fn kubelet(config: &MachineConfig, takes_pods: TakesPods) -> Value {
         // There is no iptables on the machine.
         "makeIPTablesUtilChains": false,
         "seccompDefault": true,
+        // PID 1 waits a minute for it (`agent::login`): ordinary pods first, then those that others need.
+        "shutdownGracePeriod": "40s",
+        "shutdownGracePeriodCriticalPods": "10s",
         "streamingConnectionIdleTimeout": "5m",
         // PID 1 sets the kernel's parameters; a wrong one should be an error, not be changed.
         "protectKernelDefaults": true,

@@ -1,4 +1,4 @@
-//! Measurements: `cargo xtask bench boot`.
+//! `cargo xtask bench boot`: a cluster from power-on to a pod's answer.
 //!
 //! Boots the demo's machines, asks a pod, and prints as a table and as JSON: when each
 //! machine reached what, when the pod first answered, how large the artifacts are against
@@ -17,21 +17,9 @@ use crate::demo;
 use crate::run::{loud, root, slipway, slipway_path};
 use crate::test::{Driver, ROLES, build_images};
 
-/// What to measure.
+/// What boots, and how often.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum What {
-    /// From power-on to a pod's first answer; sizes; warm builds
-    Boot(Boot),
-}
-
-#[derive(Debug, clap::Args)]
-struct Boot {
     /// What boots the machines
     #[arg(long, value_enum, default_value_t)]
     driver: Driver,
@@ -45,7 +33,6 @@ struct Boot {
 /// # Errors
 /// A step fails.
 pub fn run(args: &Args) -> Result<()> {
-    let What::Boot(args) = &args.what;
     build_images(args.driver)?;
     let builds = builds()?;
     let sizes = sizes()?;
