@@ -43,6 +43,11 @@ pub struct Kernels {
     pub um: String,
 }
 
+/// A mebibyte that keeps its place and its content over a warm reboot: there the kernel writes its log when it
+/// panics, and when it ends in order, so that the next boot can tell why (`init agent past`).
+const LAST_WORDS: &str = "reserve_mem=1M:4096:slipway ramoops.mem_name=slipway ramoops.record_size=131072 \
+    ramoops.max_reason=4 printk.always_kmsg_dump=1";
+
 impl Artifacts {
     /// The index of `slot`, with kernels in a directory beside the role's own.
     #[must_use]
@@ -56,7 +61,7 @@ impl Artifacts {
             initramfs: super::initramfs::FILE.to_owned(),
             kernel: Kernels { x86_64: "../kernel/vmlinuz".to_owned(), um: "../kernel/linux-um".to_owned() },
             // A panic (a flipped byte is one) reboots after ten seconds: time to read the console.
-            cmdline: format!("slipway.root={} panic=10 loglevel=4", slot.root),
+            cmdline: format!("slipway.root={} panic=10 loglevel=4 {LAST_WORDS}", slot.root),
         }
     }
 

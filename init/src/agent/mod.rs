@@ -16,6 +16,7 @@ pub mod machine;
 pub mod memory;
 pub mod network;
 pub mod notify;
+pub mod past;
 pub mod paths;
 pub mod pki;
 pub mod storage;
@@ -40,6 +41,8 @@ fn find(name: &str) -> Option<fn() -> Outcome> {
         "login" => Some(|| Ok(login::run()?)),
         "memory" => Some(|| Ok(memory::run()?)),
         "network" => Some(|| Ok(network::run()?)),
+        "past" => Some(|| Ok(past::run()?)),
+        "count-reboot" => Some(|| Ok(past::count_reboot()?)),
         "pki" => Some(|| Ok(pki::run()?)),
         _ => None,
     }

@@ -24,6 +24,8 @@ pub const LOGIN: &str = "/run/slipway/login";
 pub const KUBELET_STATE: &str = "/state/kubelet";
 /// Exists once this machine has been an etcd member.
 pub const ETCD_MEMBER: &str = "/state/etcd-member";
+/// When PID 1 has rebooted the machine.
+pub const REBOOTS: &str = "/state/reboots.toml";
 /// Which drills have been done.
 pub const DRILLS: &str = "/state/drills.toml";
 /// etcd's data.

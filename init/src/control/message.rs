@@ -35,6 +35,8 @@ pub enum Request {
     /// From logd: the reading ends of all log pipes come with the answer, in the table's order after PID 1's own.
     /// As long as the connection is open, PID 1 leaves reading to it.
     LogPipes,
+    /// From the past agent: so often PID 1 has rebooted the machine in the last 24 hours.
+    Rebooted(u8),
     /// The end of the machine comes on this connection as [`Answer::MachineEnds`], and is waited for as long as
     /// the connection is open and [`Request::ReadyToEnd`] has not come.
     HearOfEnd,

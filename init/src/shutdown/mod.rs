@@ -21,7 +21,7 @@ pub mod unmount;
 
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 use std::time::Duration;
 
@@ -97,26 +97,33 @@ pub(crate) fn say_done() {
     let _ = resume::adopt(DONE.into()).and_then(|done| event::write_now(&done, b"x"));
 }
 
+/// Starts this program as an ordinary process for something that PID 1 must not wait for; it is no service.
+pub(crate) fn child(
+    words: &[&str],
+    console: &Console,
+    extra: Option<(BorrowedFd<'_>, u8)>,
+) -> io::Result<process::Child> {
+    let output = console.device().ok_or(io::ErrorKind::NotFound)?;
+    let program = ["/proc/self/exe"].into_iter().chain(words.iter().copied());
+    process::Spawn {
+        command: &program.map(str::to_owned).collect::<Vec<_>>(),
+        environment: &[],
+        output,
+        cgroup: None,
+        user: None,
+        fence: None,
+        extra,
+        open_files: None,
+        oom_score_adjust: 0,
+    }
+    .start()
+}
+
 /// Has a child of our own do it; goes on without when its time is over.
 fn have_done(word: &str, plan: &Plan, console: &mut Console) {
     let pipe = event::pipe().ok();
-    let command = ["/proc/self/exe".to_owned(), word.to_owned()];
-    let output = console.device().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
-    let child = output.and_then(|output| {
-        process::Spawn {
-            command: &command,
-            environment: &[],
-            output,
-            cgroup: None,
-            user: None,
-            fence: None,
-            extra: pipe.as_ref().map(|(_, write)| (write.as_fd(), DONE)),
-            open_files: None,
-            oom_score_adjust: 0,
-        }
-        .start()
-    });
-    let child = match child {
+    let done = pipe.as_ref().map(|(_, write)| (write.as_fd(), DONE));
+    let child = match child(&[word], console, done) {
         Ok(child) => child,
         Err(error) => {
             problem(console, &format!("starting a process to {word}: {error}"));

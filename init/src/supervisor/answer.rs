@@ -11,6 +11,8 @@ use crate::service::core::{Accepted, Event};
 
 /// The service that reads what others print.
 const LOGD: &str = "logd";
+/// The service that knows what earlier boots left.
+const PAST: &str = "past";
 /// The service that asks questions for PID 1.
 const PROBED: &str = "probed";
 
@@ -57,6 +59,11 @@ impl Supervisor {
                 return None;
             }
             Request::Probing => Answer::Refused(format!("only {PROBED} asks questions for PID 1")),
+            Request::Rebooted(times) if self.is(client, PAST) => {
+                self.happened(Event::Rebooted(times), now);
+                Answer::Accepted { changes: true, next_event: self.services.journal().next() }
+            }
+            Request::Rebooted(_) => Answer::Refused(format!("only {PAST} knows of that")),
             Request::HearOfEnd if self.server.is_root(client) => {
                 self.herald.is_at(client);
                 return None;

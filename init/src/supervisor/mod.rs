@@ -48,13 +48,14 @@ use self::own::Counters;
 use self::prober::Prober;
 use self::token::Token;
 use crate::agent::image::Image;
-use crate::console::Console;
+use crate::console::{Console, Subject};
 use crate::control::message::Ending;
 use crate::control::server::Server;
 use crate::monotonic::Monotonic;
 use crate::service::core::{About, Action, Demand, Event, History, Phase, Plan, Report, Services, Step};
 use crate::service::notice::{self, Notice};
 use crate::service::runner::Runner;
+use crate::shutdown;
 
 /// Where services tell that they are ready.
 const NOTIFY_SOCKET: &str = "/run/slipway/notify";
@@ -62,8 +63,8 @@ const NOTIFY_SOCKET: &str = "/run/slipway/notify";
 const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
 /// Between two looks for what is left when everything was killed.
 const SWEEP_PAUSE: Duration = Duration::from_millis(10);
-/// There are no updates yet, so no image waits to be confirmed; and no service asks for reboots.
-const HISTORY: History = History { confirmed: true, reboots: 0 };
+/// There are no updates yet, so no image waits to be confirmed. Until the past is known, there were too many reboots.
+const HISTORY: History = History { confirmed: true, reboots: u8::MAX };
 /// Messages and signals taken per turn, so that no sender keeps us from the rest.
 const PER_TURN: usize = 256;
 
@@ -350,7 +351,18 @@ impl Supervisor {
                 let text = format!("the node does not do its work for {}", self.services.name(service));
                 self.problem(service, text, now);
             }
-            Demand::Reboot { reason, .. } => self.end(Ending::Reboot, &reason, now),
+            Demand::Reboot { reason, .. } => {
+                self.count_reboot(now);
+                self.end(Ending::Reboot, &reason, now);
+            }
+        }
+    }
+
+    /// Has it written down: PID 1 itself waits for no disk.
+    fn count_reboot(&mut self, now: Monotonic) {
+        if let Err(error) = shutdown::child(&["agent", "count-reboot"], &self.console, None) {
+            let text = format!("problem: counting this reboot: {error}");
+            self.console.say(now, Subject::Machine, &text);
         }
     }
 

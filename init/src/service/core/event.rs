@@ -71,6 +71,8 @@ pub enum Event {
     },
     /// The image that runs was confirmed as good.
     ImageConfirmed,
+    /// So often the core has had the machine rebooted in the 24 hours before this boot.
+    Rebooted(u8),
     /// A deadline may have passed.
     Time,
 }

@@ -73,6 +73,7 @@ impl Services {
             Event::ClockJumped => self.machine.suspended = self.machine.now.after(SUSPENSION),
             Event::Pressure { high } => self.machine.pressure = high,
             Event::ImageConfirmed => self.machine.history.confirmed = true,
+            Event::Rebooted(times) => self.machine.history.reboots = times,
             Event::Time => self.time(),
         }
         self.settled()
