@@ -18,7 +18,8 @@ use machine_config::service::{Limits, OomPolicy};
 
 /// Where the hierarchy is mounted.
 pub const ROOT: &str = "/sys/fs/cgroup";
-/// The group of PID 1 itself: a group with controllers for its children may hold no processes.
+/// The group of PID 1 itself where the root is not the hierarchy's: a group with controllers for its children
+/// may hold no processes then.
 pub const SELF: &str = "/sys/fs/cgroup/init";
 /// The group that holds the services' groups.
 pub const SERVICES: &str = "/sys/fs/cgroup/slipway";

@@ -71,18 +71,26 @@ fn keep(problems: &mut Vec<String>, need: Need, doing: impl FnOnce() -> String, 
     }
 }
 
-/// Moves us out of the way, then hands every controller on: to pods, and to services.
+/// Hands every controller on: to pods, and to services. A group that does so may hold no processes, but for the
+/// hierarchy's root: only where we are in the way, in a container, we move, for which the kernel takes 10 ms.
 fn control_groups() -> io::Result<()> {
-    fs::create_dir_all(cgroup::SELF)?;
-    let own = process::Pid::of_this_process().as_raw().to_string();
-    fs::write(Path::new(cgroup::SELF).join("cgroup.procs"), own)?;
     fs::create_dir_all(cgroup::SERVICES)?;
-    for group in [cgroup::ROOT, cgroup::SERVICES] {
-        let group = Path::new(group);
-        let available = fs::read_to_string(group.join("cgroup.controllers"))?;
-        fs::write(group.join("cgroup.subtree_control"), cgroup::delegation(&available))?;
+    let done = delegate(cgroup::ROOT);
+    if done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy) {
+        fs::create_dir_all(cgroup::SELF)?;
+        let own = process::Pid::of_this_process().as_raw().to_string();
+        fs::write(Path::new(cgroup::SELF).join("cgroup.procs"), own)?;
+        delegate(cgroup::ROOT)?;
+    } else {
+        done?;
     }
-    Ok(())
+    delegate(cgroup::SERVICES)
+}
+
+fn delegate(group: &str) -> io::Result<()> {
+    let group = Path::new(group);
+    let available = fs::read_to_string(group.join("cgroup.controllers"))?;
+    fs::write(group.join("cgroup.subtree_control"), cgroup::delegation(&available))
 }
 
 fn mend_cpuinfo() -> io::Result<()> {

@@ -65,6 +65,8 @@ const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
 const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 /// There are no updates yet, so no image waits to be confirmed. Until the past is known, there were too many reboots.
 const HISTORY: History = History { confirmed: true, reboots: u8::MAX };
+/// Processes that are made after one look at what must be remembered.
+const BIRTHS_AT_ONCE: usize = 8;
 /// Messages and signals taken per turn, so that no sender keeps us from the rest.
 const PER_TURN: usize = 256;
 
@@ -160,13 +162,16 @@ impl Supervisor {
             let began = Instant::now();
             let now = Monotonic::now();
             self.dog.pet(now);
-            self.happened(Event::Time, now);
+            if self.services.deadline().is_some_and(|due| due <= now) {
+                self.happened(Event::Time, now);
+            }
             self.logs.time(now, self.runner.outputs(), &self.poll);
             self.tell();
             self.console.flush();
             if let Some(plan) = self.go_on_ending(now) {
                 return (self.console, plan);
             }
+            self.runner.tidy(&self.poll);
             self.remember();
             if std::mem::take(&mut self.reexec) {
                 self.replace(now);
@@ -199,16 +204,25 @@ impl Supervisor {
     /// One turn: words before ends, so that a service that says READY and exits was ready.
     fn turn(&mut self, ready: &[u64]) {
         let now = Monotonic::now();
-        self.changed |= !ready.is_empty();
         let tokens: Vec<Token> = ready.iter().filter_map(|raw| Token::from_raw(*raw)).collect();
+        // Whatever else is ready changes something only if it makes something happen.
+        self.changed |= tokens.iter().any(|token| matches!(token, Token::Control | Token::Client(_)));
         for token in &tokens {
             match token {
                 Token::Output(service) => self.logs.drop_from(self.runner.output(*service)),
                 Token::Log => self.logs.drop_from(None),
+                Token::Execution(service) => {
+                    if let Some(event) = self.runner.execution_changed(*service, &self.poll) {
+                        self.happened(event, now);
+                    }
+                }
                 _ => {}
             }
         }
-        self.hear(now);
+        // Without an end there is no hurry to hear the words before it.
+        if tokens.iter().any(|token| matches!(token, Token::Notify | Token::Signals)) {
+            self.hear(now);
+        }
         for token in tokens {
             match token {
                 Token::Signals => self.take_signals(now),
@@ -225,7 +239,7 @@ impl Supervisor {
                         self.happened(event, now);
                     }
                 }
-                Token::Notify | Token::Output(_) | Token::Log => {}
+                Token::Notify | Token::Output(_) | Token::Log | Token::Execution(_) => {}
             }
         }
     }
@@ -291,17 +305,24 @@ impl Supervisor {
     }
 
     fn happened(&mut self, event: Event, now: Monotonic) {
+        let next = self.services.journal().next();
+        self.changed |= !matches!(event, Event::Time);
         let steps = self.services.handle(event, now);
+        // Time alone changes nothing most of the time: what it does change is on the record.
+        self.changed |= next != self.services.journal().next();
         self.perform(steps, now);
     }
 
-    /// Does what was decided. What makes a process comes last, and is remembered before: whoever recovers from
-    /// a fault in between looks for the process that was about to be made, and makes no second one.
+    /// Does what was decided. What makes a process comes later, and is remembered before: whoever recovers from
+    /// a fault in between looks for the process that was about to be made, and makes no second one. Not last:
+    /// those made first begin while the groups of others are still to be made.
     fn perform(&mut self, steps: Vec<Step>, now: Monotonic) {
         let mut queue = VecDeque::from(steps);
         let mut births = Vec::new();
         loop {
-            while let Some(step) = queue.pop_front() {
+            while births.len() < BIRTHS_AT_ONCE
+                && let Some(step) = queue.pop_front()
+            {
                 self.changed = true;
                 if step.makes_process() {
                     births.push(step);
@@ -342,7 +363,11 @@ impl Supervisor {
 
     fn demanded(&mut self, demand: Demand, now: Monotonic) {
         match demand {
-            Demand::Up => self.tell_that_up(now),
+            Demand::Up => {
+                self.tell_that_up(now);
+                // Most of what ran until now never runs again. If it stays, it stays.
+                let _ = node_sys::memory::forget_code();
+            }
             Demand::Alarm { service, why } => {
                 let text = format!("{}: {why}", self.services.name(service));
                 self.problem(service, text, now);

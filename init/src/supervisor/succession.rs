@@ -59,6 +59,7 @@ impl Reason {
 /// All that PID 1 knows.
 #[derive(Debug, Serialize, Deserialize)]
 struct Estate {
+    #[serde(serialize_with = "at_once")]
     services: Vec<u8>,
     seats: Vec<SavedSeat>,
     notify: RawFd,
@@ -74,6 +75,11 @@ struct Estate {
     told: u64,
     counters: Counters,
     shutdown: Option<Plan>,
+}
+
+/// The same on the wire as a list of bytes, which is what it is read as, but not byte by byte.
+fn at_once<S: serde::Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_bytes(bytes)
 }
 
 impl Estate {

@@ -22,6 +22,8 @@ pub enum Token {
     Output(Place),
     /// A service's control group became empty, or not, or one of it was killed for memory.
     Group(Place),
+    /// A service's new process executed its program, or could not.
+    Execution(Place),
     /// A service wrote to its descriptor for readiness.
     Readiness(Place),
     /// PID 1 itself said something while nobody else reads.
@@ -43,6 +45,7 @@ impl Token {
             Token::Key(which) => (4, which),
             Token::Output(place) => (5, place.index()),
             Token::Group(place) => (6, place.index()),
+            Token::Execution(place) => (7, place.index()),
             Token::Readiness(place) => (8, place.index()),
             Token::Log => (9, 0),
         };
@@ -62,6 +65,7 @@ impl Token {
             4 => Some(Token::Key(which)),
             5 => place().map(Token::Output),
             6 => place().map(Token::Group),
+            7 => place().map(Token::Execution),
             8 => place().map(Token::Readiness),
             9 => Some(Token::Log),
             _ => None,
@@ -84,6 +88,7 @@ mod tests {
             Token::Key(3),
             Token::Output(place),
             Token::Group(place),
+            Token::Execution(place),
             Token::Readiness(place),
             Token::Log,
         ] {

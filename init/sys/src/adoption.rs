@@ -19,13 +19,22 @@ pub struct KeptChild {
     pub pid: i32,
     /// Its pidfd.
     pub pidfd: RawFd,
+    /// The pipe that says whether its program was executed.
+    pub failure: RawFd,
+    /// What came out of that.
+    pub report: Option<[u8; 8]>,
 }
 
 impl Child {
     /// What the next program must know of it.
     #[must_use]
     pub fn kept(&self) -> KeptChild {
-        KeptChild { pid: self.pid.as_raw(), pidfd: self.pidfd.as_raw_fd() }
+        KeptChild {
+            pid: self.pid.as_raw(),
+            pidfd: self.pidfd.as_raw_fd(),
+            failure: self.failure.as_raw_fd(),
+            report: self.report,
+        }
     }
 
     /// Takes over a child of an earlier program of this process.
@@ -38,17 +47,23 @@ impl Child {
             let text = format!("descriptor {} is {}", kept.pidfd, link.display());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        Ok(Self { pid: Pid::from_raw(kept.pid)?, pidfd: resume::adopt(kept.pidfd)? })
+        Ok(Self {
+            pid: Pid::from_raw(kept.pid)?,
+            pidfd: resume::adopt(kept.pidfd)?,
+            failure: resume::adopt(kept.failure)?,
+            report: kept.report,
+        })
     }
 
-    /// Takes over a child of which only the number is known.
+    /// Takes over a child of which only the number is known; its program counts as executed.
     ///
     /// # Errors
     /// It is gone.
     pub fn found(pid: i32) -> io::Result<Self> {
         let pid = Pid::from_raw(pid)?;
         let pidfd = rustix::process::pidfd_open(pid.rustix(), PidfdFlags::empty())?;
-        Ok(Self { pid, pidfd })
+        let (failure, _) = crate::event::pipe()?;
+        Ok(Self { pid, pidfd, failure, report: None })
     }
 
     /// Whether it has not been reaped: an ended one is still there until then.
@@ -81,7 +96,7 @@ mod tests {
     fn only_a_pidfd_is_taken_for_a_child() {
         let file = std::fs::File::open("/dev/null").unwrap();
         let number = file.as_raw_fd();
-        let kept = KeptChild { pid: 1, pidfd: number };
+        let kept = KeptChild { pid: 1, pidfd: number, failure: number, report: None };
         let error = Child::adopt(kept).unwrap_err().to_string();
         assert_eq!(error, format!("descriptor {number} is /dev/null"));
     }

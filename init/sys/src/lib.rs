@@ -2,7 +2,7 @@
 //!
 //! Owned descriptors in and out, named flags, the errno kept in the `io::Error`; no policy, no
 //! retry but for EINTR, no path of ours. What is done with them is decided in `init`. `unsafe`
-//! is in [`dm`], [`block`], [`clock`], [`fence`], [`host`], [`notify`], [`outgoing`], [`process`],
+//! is in [`dm`], [`block`], [`clock`], [`fence`], [`host`], [`memory`], [`notify`], [`outgoing`], [`process`],
 //! [`resume`] and [`watchdog`], which say so at their top; the rest wraps rustix and nix, which are safe.
 
 pub mod adoption;
@@ -12,6 +12,7 @@ pub mod dm;
 pub mod event;
 pub mod fence;
 pub mod host;
+pub mod memory;
 pub mod mount;
 pub mod notify;
 pub mod outgoing;

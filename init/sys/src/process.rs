@@ -1,16 +1,15 @@
 //! Processes: starting one, signalling it, learning how it ended.
 //!
 //! [`Spawn::start`] is clone3 with a pidfd and straight into a cgroup, so that no child is ever
-//! unknown or outside. Until its program runs the child works in the parent's memory while that waits
-//! (vfork): copying page tables took longer than all else. It does nothing but system calls on
-//! memory that was prepared before, so the parent may hold any lock; if one fails it says so there, and ends.
+//! unknown or outside. Between clone and exec the child does nothing but system calls on
+//! memory that was prepared before: the parent may hold any lock. A child that cannot exec
+//! says why through a pipe of its own, read by [`Child::failure`] once it has ended.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::fence::Fence;
 use rustix::process::{Signal as RustixSignal, WaitOptions};
@@ -113,6 +112,8 @@ pub struct Child {
     /// Its number, valid until it is reaped.
     pub pid: Pid,
     pub(crate) pidfd: OwnedFd,
+    pub(crate) failure: OwnedFd,
+    pub(crate) report: Option<[u8; 8]>,
 }
 
 /// What a child was about when it failed before its program ran.
@@ -131,11 +132,10 @@ const STEPS: [&str; 11] = [
 ];
 
 impl Spawn<'_> {
-    /// Starts it. Comes back once its program was executed, or could not be: then nothing is left of it.
+    /// Starts it.
     ///
     /// # Errors
-    /// Those of open(2) and clone3(2), of what the child does before its program runs, and NUL bytes in what was
-    /// handed in.
+    /// Those of pipe2(2), open(2) and clone3(2), and NUL bytes in what was handed in.
     pub fn start(&self) -> io::Result<Child> {
         let command = strings(self.command)?;
         let environment = strings(self.environment)?;
@@ -144,6 +144,7 @@ impl Spawn<'_> {
         let envp = pointers(&environment);
         let oom = CString::new(self.oom_score_adjust.to_string())?;
         let null = std::fs::File::options().read(true).open("/dev/null")?;
+        let (failure, failure_write) = crate::event::pipe()?;
         let prepared = Prepared {
             program,
             argv: &argv,
@@ -151,24 +152,18 @@ impl Spawn<'_> {
             oom: &oom,
             null: null.as_raw_fd(),
             output: self.output.as_raw_fd(),
+            failure: failure_write.as_raw_fd(),
             user: self.user,
             fence: self.fence,
             extra: self.extra.map(|(descriptor, number)| (descriptor.as_raw_fd(), RawFd::from(number))),
             open_files: self.open_files,
-            failed: AtomicU64::new(0),
         };
-        let child = vfork(self.cgroup, &prepared)?;
-        match prepared.failure() {
-            None => Ok(child),
-            Some(error) => {
-                // It has ended, or is about to; nobody else knows of it.
-                let of_it = rustix::process::WaitId::PidFd(child.pidfd.as_fd());
-                while let Err(rustix::io::Errno::INTR) =
-                    rustix::process::waitid(of_it.clone(), rustix::process::WaitIdOptions::EXITED)
-                {
-                }
-                Err(error)
+        match clone_into(self.cgroup)? {
+            Cloned::Child => {
+                let (step, errno) = prepared.become_program();
+                prepared.report(step, errno)
             }
+            Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd, failure, report: None }),
         }
     }
 }
@@ -183,6 +178,37 @@ impl Child {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Can be read once its program was executed, or could not be.
+    #[must_use]
+    pub fn failure_pipe(&self) -> BorrowedFd<'_> {
+        self.failure.as_fd()
+    }
+
+    /// Whether its program was executed; none while that is not known.
+    pub fn was_executed(&mut self) -> Option<bool> {
+        let mut report = [0; 8];
+        match crate::event::read_now(&self.failure, &mut report) {
+            _ if self.report.is_some() => Some(false),
+            Ok(None) => None,
+            Ok(Some(len)) if len == report.len() => {
+                self.report = Some(report);
+                Some(false)
+            }
+            Ok(Some(_)) | Err(_) => Some(true),
+        }
+    }
+
+    /// Why its program never ran, if so; to be asked once it has ended.
+    #[must_use]
+    pub fn failure(&mut self) -> Option<io::Error> {
+        self.was_executed();
+        let [a, b, c, d, e, f, g, h] = self.report?;
+        let step = usize::try_from(u32::from_ne_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+        let error = io::Error::from_raw_os_error(i32::from_ne_bytes([e, f, g, h]));
+        let doing = STEPS.get(step).copied().unwrap_or("starting");
+        Some(io::Error::new(error.kind(), format!("{doing}: {error}")))
     }
 }
 
@@ -259,95 +285,34 @@ fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
 /// From linux/sched.h; libc's constant of that name is an int, in which it does not fit.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// What the child has to work on; it calls the kernel and little else.
-const STACK: usize = 64 * 1024;
+enum Cloned {
+    Child,
+    Parent { pid: Pid, pidfd: OwnedFd },
+}
 
-/// Makes the child, which becomes `prepared`'s program. Comes back when it has, or has given up.
-fn vfork(cgroup: Option<BorrowedFd<'_>>, prepared: &Prepared<'_>) -> io::Result<Child> {
+fn clone_into(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
     let mut pidfd: RawFd = -1;
-    let mut stack: Vec<u128> = Vec::with_capacity(STACK / size_of::<u128>());
     // SAFETY: clone_args is a plain structure of integers, for which zero means "not used".
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = (libc::CLONE_PIDFD | libc::CLONE_VM | libc::CLONE_VFORK) as u64;
+    arguments.flags = libc::CLONE_PIDFD as u64;
     arguments.pidfd = (&raw mut pidfd) as u64;
     arguments.exit_signal = libc::SIGCHLD as u64;
-    // Of its own: what it pushes must not be what we find when we go on.
-    arguments.stack = stack.as_mut_ptr() as u64;
-    arguments.stack_size = STACK as u64;
     if let Some(cgroup) = cgroup {
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = u64::try_from(cgroup.as_raw_fd()).map_err(io::Error::other)?;
     }
-    // No handler of ours may run in the child: it would do so in our memory.
-    let masked = Masked::all()?;
-    let pid: i64;
-    // SAFETY: in the parent this is a system call like any other. The child begins on a stack of its own, whose
-    // upper end is aligned as calls want it, calls `child` and never comes back. Memory is shared, but this
-    // thread does not go on before the child has executed its program or ended; what the child uses,
-    // `prepared` and the stack, lives as long as this call.
-    unsafe {
-        core::arch::asm!(
-            "syscall",
-            "test rax, rax",
-            "jnz 2f",
-            "xor ebp, ebp",
-            "mov rdi, r12",
-            "call r13",
-            "ud2",
-            "2:",
-            inlateout("rax") libc::SYS_clone3 => pid,
-            in("rdi") &raw mut arguments,
-            in("rsi") size_of::<libc::clone_args>(),
-            in("r12") std::ptr::from_ref(prepared),
-            in("r13") child as *const () as usize,
-            lateout("rcx") _,
-            lateout("r11") _,
-        );
-    }
-    drop((masked, stack));
+    // SAFETY: no memory is shared (no CLONE_VM), so this is fork with two more results; the
+    // structure and `pidfd` outlive the call. The child only makes system calls (`become_program`).
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>()) };
     match i32::try_from(pid) {
+        Ok(0) => Ok(Cloned::Child),
         Ok(pid) if pid > 0 => {
             let pid = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidData)?;
             // SAFETY: the kernel made this descriptor for us in the call above; nobody else has it.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-            Ok(Child { pid: Pid(pid), pidfd })
+            Ok(Cloned::Parent { pid: Pid(pid), pidfd })
         }
-        Ok(errno) => Err(io::Error::from_raw_os_error(errno.saturating_neg())),
-        Err(_) => Err(io::ErrorKind::InvalidData.into()),
-    }
-}
-
-/// Where the child begins.
-unsafe extern "C" fn child(prepared: *const Prepared<'_>) -> ! {
-    // SAFETY: `vfork` hands over a reference that lives until this process has another program or none.
-    let prepared = unsafe { &*prepared };
-    let (step, errno) = prepared.become_program();
-    prepared.give_up(step, errno)
-}
-
-/// All signals blocked in this thread, until this is dropped.
-struct Masked(libc::sigset_t);
-
-impl Masked {
-    fn all() -> io::Result<Self> {
-        // SAFETY: sigset_t is plain memory, filled before it is used.
-        unsafe {
-            let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
-            libc::sigfillset(&raw mut all);
-            match libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) {
-                0 => Ok(Self(before)),
-                errno => Err(io::Error::from_raw_os_error(errno)),
-            }
-        }
-    }
-}
-
-impl Drop for Masked {
-    fn drop(&mut self) {
-        // SAFETY: the set is one that the kernel gave.
-        unsafe {
-            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut());
-        }
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -359,12 +324,11 @@ struct Prepared<'a> {
     oom: &'a CStr,
     null: RawFd,
     output: RawFd,
+    failure: RawFd,
     user: Option<u32>,
     fence: Option<&'a Fence>,
     extra: Option<(RawFd, RawFd)>,
     open_files: Option<u64>,
-    /// From the child: the step that failed, counted from one, and below it the errno.
-    failed: AtomicU64,
 }
 
 impl Prepared<'_> {
@@ -405,12 +369,12 @@ impl Prepared<'_> {
                     return failed(4);
                 }
             }
-            // On exec, not now: what is handed over is still needed.
+            // On exec, not now: the failure pipe is still needed.
             if libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
                 return failed(5);
             }
             if let Some((from, to)) = self.extra
-                && !hand_over(from, to)
+                && !hand_over(from, to, self.failure)
             {
                 return failed(10);
             }
@@ -424,7 +388,7 @@ impl Prepared<'_> {
                 return failed(9);
             }
             if let Some(id) = self.user
-                && !become_user(id)
+                && (libc::setgroups(0, ptr::null()) < 0 || libc::setgid(id) < 0 || libc::setuid(id) < 0)
             {
                 return failed(7);
             }
@@ -438,42 +402,28 @@ impl Prepared<'_> {
         }
     }
 
-    /// Runs in the child: leaves word of what failed and ends.
-    fn give_up(&self, step: u32, errno: i32) -> ! {
-        let word = (u64::from(step).saturating_add(1) << 32) | u64::from(errno.unsigned_abs());
-        self.failed.store(word, Ordering::Release);
-        // SAFETY: ends the process without touching the memory that is its parent's.
-        unsafe { libc::_exit(127) }
-    }
-
-    /// Why the program never ran, if so.
-    fn failure(&self) -> Option<io::Error> {
-        let word = self.failed.load(Ordering::Acquire);
-        let step = usize::try_from(word >> 32).ok()?.checked_sub(1)?;
-        let error = io::Error::from_raw_os_error(i32::try_from(word & u64::from(u32::MAX)).unwrap_or(0));
-        let doing = STEPS.get(step).copied().unwrap_or("starting");
-        Some(io::Error::new(error.kind(), format!("{doing}: {error}")))
-    }
-}
-
-/// Makes `from` the child's descriptor `to`, without close-on-exec.
-unsafe fn hand_over(from: RawFd, to: RawFd) -> bool {
-    // SAFETY: system calls on numbers.
-    unsafe {
-        match from == to {
-            true => libc::fcntl(from, libc::F_SETFD, 0) == 0,
-            false => libc::dup2(from, to) == to,
+    /// Runs in the child: says what failed and ends.
+    fn report(&self, step: u32, errno: i32) -> ! {
+        let [a, b, c, d] = step.to_ne_bytes();
+        let [e, f, g, h] = errno.to_ne_bytes();
+        let report = [a, b, c, d, e, f, g, h];
+        // SAFETY: system calls on a descriptor of ours and on bytes on the stack.
+        unsafe {
+            libc::write(self.failure, report.as_ptr().cast(), report.len());
+            libc::_exit(127)
         }
     }
 }
 
-/// The kernel's own calls: libc's would have all threads of the parent, which it takes for ours, do the same.
-unsafe fn become_user(id: u32) -> bool {
-    // SAFETY: system calls on numbers, and on an empty list.
+/// Makes `from` the child's descriptor `to`, unless the failure pipe is there; without close-on-exec.
+unsafe fn hand_over(from: RawFd, to: RawFd, failure: RawFd) -> bool {
+    // SAFETY: system calls on numbers.
     unsafe {
-        libc::syscall(libc::SYS_setgroups, 0_usize, ptr::null::<u32>()) == 0
-            && libc::syscall(libc::SYS_setgid, id) == 0
-            && libc::syscall(libc::SYS_setuid, id) == 0
+        match from == to {
+            _ if failure == to => false,
+            true => libc::fcntl(from, libc::F_SETFD, 0) == 0,
+            false => libc::dup2(from, to) == to,
+        }
     }
 }
 
@@ -533,11 +483,12 @@ mod tests {
 
     #[test]
     fn a_child_gets_its_environment_and_nothing_else() {
-        let (_, status, output) = run(
+        let (mut child, status, output) = run(
             &["/bin/sh", "-c", "echo $COLOUR $HOME; cat /proc/self/oom_score_adj; ulimit -n; exit 3"],
             Some(77),
         );
         assert_eq!((status, output.as_str()), (3, "green\n7\n77\n"));
+        assert!(child.failure().is_none());
     }
 
     #[test]
@@ -556,58 +507,11 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_said_so_and_leaves_nobody() {
-        let null = File::open("/dev/null").unwrap();
-        let spawn = |command: &[String]| {
-            Spawn {
-                command,
-                environment: &[],
-                output: null.as_fd(),
-                cgroup: None,
-                user: None,
-                fence: None,
-                extra: None,
-                open_files: None,
-                oom_score_adjust: 7,
-            }
-            .start()
-        };
-        let error = spawn(&texts(&["/nonexistent/program"])).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        assert_eq!(error.to_string(), "executing the program: No such file or directory (os error 2)");
-        // By the name of this thread: other tests of this process have children, too.
-        let parent = format!(") Z {} ", std::process::id());
-        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-            assert!(!(stat.contains("(process::") && stat.contains(&parent)), "{stat}");
-        }
-    }
-
-    #[test]
-    fn the_parent_goes_on_unharmed_while_children_come_and_go() {
-        let before = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
-        let kept: Vec<String> = (0..100).map(|n| format!("text {n}")).collect();
-        let null = File::open("/dev/null").unwrap();
-        for _ in 0..50 {
-            let child = Spawn {
-                command: &texts(&["/bin/sh", "-c", "exit 3"]),
-                environment: &[],
-                output: null.as_fd(),
-                cgroup: None,
-                user: None,
-                fence: None,
-                extra: None,
-                open_files: None,
-                oom_score_adjust: 7,
-            }
-            .start()
-            .unwrap();
-            let (_, status) =
-                rustix::process::waitpid(Some(child.pid.0), WaitOptions::empty()).unwrap().unwrap();
-            assert_eq!(status.exit_status(), Some(3));
-        }
-        assert!(kept.iter().enumerate().all(|(n, text)| *text == format!("text {n}")));
-        assert_eq!(std::fs::read_to_string("/proc/self/oom_score_adj").unwrap(), before);
+    fn a_program_that_is_not_there_is_said_so() {
+        let (mut child, status, _) = run(&["/nonexistent/program"], None);
+        assert_eq!(status, 127);
+        let failure = child.failure().unwrap();
+        assert_eq!(failure.to_string(), "executing the program: No such file or directory (os error 2)");
     }
 
     #[test]
@@ -659,7 +563,9 @@ mod tests {
             "ls -A /tmp /root; echo x > /tmp/x && echo x > {}/x && echo x > /dev/null && echo written; touch /var/tmp/x",
             dir.path().display()
         );
-        let (_, _, output) = run_as(&["/bin/sh", "-c", &script], None, None, Some(&fence));
+        let (mut child, _, output) = run_as(&["/bin/sh", "-c", &script], None, None, Some(&fence));
+        let failure = child.failure();
+        assert!(failure.is_none(), "{failure:?}");
         assert_eq!(
             output,
             "/root:\n\n/tmp:\nwritten\ntouch: cannot touch '/var/tmp/x': Read-only file system\n"
@@ -676,7 +582,9 @@ mod tests {
         let fence = Fence { capabilities: sys_admin, filter, ..Fence::default() };
         let (_, code, output) = run_as(&["/bin/mount", "-t", "tmpfs", "x", "/mnt"], None, None, Some(&fence));
         assert!(code != 0 && output.contains("permission denied"), "{code} {output}");
-        let (_, code, output) = run_as(&["/bin/echo", "fine"], None, Some(901), Some(&fence));
+        let (mut child, code, output) = run_as(&["/bin/echo", "fine"], None, Some(901), Some(&fence));
+        let failure = child.failure();
+        assert!(failure.is_none(), "{failure:?}");
         assert_eq!((code, output.as_str()), (0, "fine\n"));
     }
 

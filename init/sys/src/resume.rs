@@ -7,7 +7,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -75,11 +75,14 @@ impl Memory {
         }
         self.sequence = self.sequence.wrapping_add(1);
         let at = self.sequence % 2 * HALF;
-        // The sum goes last: until it is there, the other half counts.
-        self.file.write_all_at(&[0; HEADER], at)?;
-        self.file.write_all_at(content, at + HEADER as u64)?;
+        // What is torn has another sum, whichever part of it was written: then the other half counts.
         let header = [self.sequence, len, sum(self.sequence, content)].map(u64::to_le_bytes).concat();
-        self.file.write_all_at(&header, at)
+        let parts = [IoSlice::new(&header), IoSlice::new(content)];
+        let written = rustix::io::pwritev(&self.file, &parts, at)?;
+        if written < HEADER + content.len() {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        Ok(())
     }
 
     /// The content that was written last and whole, if any; writing goes on after it.
@@ -119,13 +122,14 @@ impl Memory {
     }
 }
 
-/// FNV-1a over sequence and content: against torn writes, not against anybody.
+/// FNV's way over sequence and content: against torn writes, not against anybody.
+/// Eight bytes at a time: it is taken at every turn of PID 1.
 fn sum(sequence: u64, content: &[u8]) -> u64 {
-    let start = sequence.to_le_bytes();
-    start
-        .iter()
-        .chain(content)
-        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
+    let (words, rest) = content.as_chunks::<8>();
+    let start = mix(0xcbf2_9ce4_8422_2325, sequence);
+    let sum = words.iter().fold(start, |sum, word| mix(sum, u64::from_le_bytes(*word)));
+    rest.iter().fold(sum, |sum, byte| mix(sum, u64::from(*byte)))
 }
 
 /// What is executed by [`replace`] and after a fault.

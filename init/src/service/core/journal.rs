@@ -50,10 +50,11 @@ impl Journal {
         Self { base: vec![StateName::Off; services], ring: VecDeque::with_capacity(KEPT), oldest: 1 }
     }
 
-    /// One that goes on with the same states and the same number, and remembers nothing.
+    /// One that goes on with the same number, and remembers nothing but the `present` states, which are what
+    /// a replay would give: it takes too long to be done at every turn.
     #[must_use]
-    pub fn brief(&self) -> Self {
-        Self { base: self.replay(), ring: VecDeque::new(), oldest: self.next() }
+    pub fn brief(&self, present: Vec<StateName>) -> Self {
+        Self { base: present, ring: VecDeque::new(), oldest: self.next() }
     }
 
     /// Adds a record.

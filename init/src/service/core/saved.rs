@@ -59,7 +59,8 @@ impl Services {
     /// # Errors
     /// None that services in memory can cause.
     pub fn save_briefly(&mut self) -> Result<Vec<u8>, RestoreError> {
-        let brief = self.machine.journal.brief();
+        let present = self.members.iter().map(|member| member.state.name()).collect();
+        let brief = self.machine.journal.brief(present);
         let journal = std::mem::replace(&mut self.machine.journal, brief);
         let bytes = self.save();
         self.machine.journal = journal;

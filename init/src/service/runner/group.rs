@@ -1,11 +1,12 @@
 //! A service's control group: made, watched, killed, removed.
 //!
 //! What its limits are in the kernel's files is `cgroup`'s. Whether it is empty is read from
-//! cgroup.events, whose change epoll reports.
+//! cgroup.events, whose change epoll reports while somebody waits for it.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use machine_config::service::{Place, Unit};
@@ -14,12 +15,19 @@ use node_sys::event::{Interest, Poll};
 use crate::cgroup;
 use crate::supervisor::token::Token;
 
+/// More than cgroup.events and memory.events have.
+const EVENTS_MAX: usize = 1024;
+
 /// A control group that exists.
 #[derive(Debug)]
 pub(super) struct Group {
     path: PathBuf,
     directory: File,
-    events: File,
+    /// Opened when somebody asks: most services start once and run.
+    events: Option<File>,
+    service: Place,
+    /// Whether a change of its events wakes us: only while somebody waits for its end, or every start would.
+    watched: bool,
     /// Its count of kills for memory; a kernel may have no memory controller.
     memory: Option<File>,
     oom_kills: u64,
@@ -44,15 +52,21 @@ impl Group {
                     _ => {}
                 }
             }
-            let events = File::open(path.join("cgroup.events"))?;
-            poll.add(&events, Token::Group(service).to_raw(), Interest::Change)?;
             let memory = File::open(path.join("memory.events")).ok();
             if let Some(memory) = &memory {
                 poll.add(memory, Token::Group(service).to_raw(), Interest::Change)?;
             }
             let directory = File::open(&path)?;
-            let mut group =
-                Group { path: path.clone(), directory, events, memory, oom_kills: 0, killed: false };
+            let mut group = Group {
+                path: path.clone(),
+                directory,
+                events: None,
+                service,
+                watched: false,
+                memory,
+                oom_kills: 0,
+                killed: false,
+            };
             group.oom_kills = group.read_oom_kills();
             Ok(group)
         };
@@ -80,8 +94,28 @@ impl Group {
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
-    /// Kills everybody in it.
+    /// From now on its becoming empty is told.
+    pub(super) fn watch(&mut self, poll: &Poll) -> io::Result<()> {
+        if !self.watched {
+            let token = Token::Group(self.service).to_raw();
+            poll.add(self.events()?, token, Interest::Change)?;
+            self.watched = true;
+        }
+        Ok(())
+    }
+
+    /// Whether another instance can have it as it is: nobody was killed in it as a whole, nobody is in it, and no
+    /// groups were made below.
+    pub(super) fn is_as_new(&mut self) -> bool {
+        let below = self.directory.metadata().map_or(u64::MAX, |found| found.nlink().saturating_sub(2));
+        !self.killed && below == 0 && self.is_empty()
+    }
+
+    /// Kills everybody in it; where nobody is, it stays as it is.
     pub(super) fn kill(&mut self) -> io::Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
         self.killed = true;
         File::options().write(true).open(self.path.join("cgroup.kill"))?.write_all(b"1")
     }
@@ -89,7 +123,15 @@ impl Group {
     /// Whether nobody is in it. When that cannot be told it counts as busy: a second copy of a
     /// service would be worse than none.
     pub(super) fn is_empty(&mut self) -> bool {
-        reread(&mut self.events).is_ok_and(|text| cgroup::is_empty(&text))
+        self.events().and_then(|events| reread(events)).is_ok_and(|text| cgroup::is_empty(&text))
+    }
+
+    fn events(&mut self) -> io::Result<&File> {
+        let events = match self.events.take() {
+            Some(events) => events,
+            None => File::open(self.path.join("cgroup.events"))?,
+        };
+        Ok(self.events.insert(events))
     }
 
     /// Whether the kernel has killed one of it for memory since this was last asked.
@@ -98,8 +140,8 @@ impl Group {
         kills > std::mem::replace(&mut self.oom_kills, kills)
     }
 
-    fn read_oom_kills(&mut self) -> u64 {
-        let text = self.memory.as_mut().and_then(|memory| reread(memory).ok());
+    fn read_oom_kills(&self) -> u64 {
+        let text = self.memory.as_ref().and_then(|memory| reread(memory).ok());
         cgroup::oom_kills(&text.unwrap_or_default())
     }
 
@@ -107,19 +149,20 @@ impl Group {
     pub(super) fn remove(&self, poll: &Poll) -> io::Result<()> {
         remove_tree(&self.path)?;
         // Its descriptors are closed next, which is all that the kernel needs to forget them.
-        for watched in [Some(&self.events), self.memory.as_ref()].into_iter().flatten() {
+        let events = self.events.as_ref().filter(|_| self.watched);
+        for watched in [events, self.memory.as_ref()].into_iter().flatten() {
             let _ = poll.remove(watched);
         }
         Ok(())
     }
 }
 
-/// Reading also tells the kernel that the present content is known.
-fn reread(file: &mut File) -> io::Result<String> {
-    let mut text = String::new();
-    file.rewind()?;
-    file.read_to_string(&mut text)?;
-    Ok(text)
+/// Reading also tells the kernel that the present content is known. One call: these files are short, and
+/// the kernel makes all of the text for each.
+fn reread(file: &File) -> io::Result<String> {
+    let mut bytes = [0; EVENTS_MAX];
+    let len = file.read_at(&mut bytes, 0)?;
+    Ok(String::from_utf8_lossy(bytes.get(..len).unwrap_or_default()).into_owned())
 }
 
 /// A service may have made groups of its own below: they go first.

@@ -90,10 +90,10 @@ impl Runner {
             Action::SignalMain(signal) => could_not(Deed::Signal, seat.signal_main(*signal)),
             Action::KillMain => could_not(Deed::Kill, seat.kill_main()),
             Action::KillGroup => match seat.kill_group() {
-                Ok(()) => seat.watch_group(instance),
+                Ok(()) => seat.watch_group(instance, poll),
                 Err(error) => could_not(Deed::Kill, Err(error)),
             },
-            Action::WatchGroup => seat.watch_group(instance),
+            Action::WatchGroup => seat.watch_group(instance, poll),
             Action::RemoveGroup => Some(match seat.remove_group(poll) {
                 Ok(()) => Report::GroupRemoved,
                 Err(error) => Report::CouldNot(Deed::Remove, error.to_string()),
@@ -105,6 +105,11 @@ impl Runner {
         report.map(|report| Event::Report { service, instance, report })
     }
 
+    /// The turn is over.
+    pub fn tidy(&mut self, poll: &Poll) {
+        self.seats.iter_mut().for_each(|seat| seat.tidy(poll));
+    }
+
     /// Whose process ended, and what that means; none for a stranger's.
     pub fn reaped(&mut self, pid: Pid, exit: Exit, poll: &Poll) -> Vec<Event> {
         let told = |(seat, place): (&mut Seat, u16)| {
@@ -113,6 +118,12 @@ impl Runner {
             (!reports.is_empty()).then(|| reports.into_iter().map(event).collect())
         };
         self.seats.iter_mut().zip(0..).find_map(told).unwrap_or_default()
+    }
+
+    /// The pipe on which a new process would say why it never ran has something, or was closed by its exec.
+    pub fn execution_changed(&mut self, service: Place, poll: &Poll) -> Option<Event> {
+        let (instance, report) = self.seats.get_mut(service.index())?.executed(poll)?;
+        Some(Event::Report { service, instance, report })
     }
 
     /// A service wrote to its descriptor for readiness, or closed it.

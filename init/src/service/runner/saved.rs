@@ -38,6 +38,7 @@ struct SavedMain {
     instance: Instance,
     child: SavedChild,
     overlay: Option<Digest>,
+    settled: bool,
     readiness: Option<RawFd>,
 }
 
@@ -45,17 +46,19 @@ struct SavedMain {
 struct SavedChild {
     pid: i32,
     pidfd: RawFd,
+    failure: RawFd,
+    report: Option<[u8; 8]>,
 }
 
 impl SavedChild {
     fn of(child: &Child) -> Self {
-        let KeptChild { pid, pidfd } = child.kept();
-        Self { pid, pidfd }
+        let KeptChild { pid, pidfd, failure, report } = child.kept();
+        Self { pid, pidfd, failure, report }
     }
 
     fn adopt(self) -> io::Result<Child> {
-        let Self { pid, pidfd } = self;
-        Child::adopt(KeptChild { pid, pidfd })
+        let Self { pid, pidfd, failure, report } = self;
+        Child::adopt(KeptChild { pid, pidfd, failure, report })
     }
 }
 
@@ -65,7 +68,7 @@ impl SavedSeat {
         let main = self.main.iter().map(|main| &main.child);
         let step = self.step.iter().map(|(.., child)| child);
         let reload = self.reload.iter().map(|(_, child)| child);
-        let children = main.chain(step).chain(reload).map(|child| child.pidfd);
+        let children = main.chain(step).chain(reload).flat_map(|child| [child.pidfd, child.failure]);
         let readiness = self.main.iter().filter_map(|main| main.readiness);
         children.chain(readiness).chain([self.output.0, self.output.1])
     }
@@ -80,6 +83,7 @@ impl Seat {
                 instance: main.instance,
                 child: SavedChild::of(&main.child),
                 overlay: main.overlay,
+                settled: main.settled,
                 readiness: main.readiness.as_ref().map(|pipe| pipe.as_raw_fd()),
             }),
             step: self
@@ -97,6 +101,9 @@ impl Seat {
             Some(spent) => {
                 let mut group = Group::make(&unit, place, poll).map_err(io::Error::other)?;
                 group.set_spent(spent);
+                if watched.is_some() {
+                    group.watch(poll)?;
+                }
                 Some(group)
             }
             None => None,
@@ -108,6 +115,7 @@ impl Seat {
             fence: fence::of(&unit.sandbox)?,
             unit,
             group,
+            left: false,
             output: resume::adopt(read)?,
             output_write: resume::adopt(write)?,
             main,
@@ -129,12 +137,16 @@ impl Seat {
                 instance: belief.instance,
                 child,
                 overlay: self.overlay(),
+                settled: false,
                 readiness: None,
             });
             reports.push(match &self.main {
                 Some(main) => Report::Started { overlay: main.overlay },
                 None => Report::Ended(lost()),
             });
+            if let Some(main) = &mut self.main {
+                main.settled = true;
+            }
         }
         if let (Some((kind, index)), None) = (belief.step, &self.step) {
             reports.push(Report::StepEnded { kind, index, how: lost() });
@@ -169,12 +181,15 @@ impl Seat {
 impl SavedMain {
     fn restore(self, place: Place, poll: &Poll) -> io::Result<Main> {
         let child = self.child.adopt()?;
+        if !self.settled {
+            poll.add(child.failure_pipe(), Token::Execution(place).to_raw(), Interest::Read)?;
+        }
         let readiness = self.readiness.map(resume::adopt).transpose()?;
         if let Some(pipe) = &readiness {
             poll.add(pipe, Token::Readiness(place).to_raw(), Interest::Read)?;
         }
-        let Self { instance, overlay, .. } = self;
-        Ok(Main { instance, child, overlay, readiness })
+        let Self { instance, overlay, settled, .. } = self;
+        Ok(Main { instance, child, overlay, settled, readiness })
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Seat {
     pub(super) unit: Unit,
     pub(super) fence: Option<Fence>,
     pub(super) group: Option<Group>,
+    /// Whether the group is to be removed at the end of the turn, unless it is wanted again before.
+    pub(super) left: bool,
     pub(super) output: OwnedFd,
     pub(super) output_write: OwnedFd,
     pub(super) main: Option<Main>,
@@ -46,6 +48,8 @@ pub(super) struct Main {
     pub(super) instance: Instance,
     pub(super) child: Child,
     pub(super) overlay: Option<Digest>,
+    /// Whether its program was executed or not is known, and was told.
+    pub(super) settled: bool,
     /// The reading end of its descriptor for readiness.
     pub(super) readiness: Option<OwnedFd>,
 }
@@ -60,6 +64,7 @@ impl Seat {
             unit,
             fence,
             group: None,
+            left: false,
             output,
             output_write,
             main: None,
@@ -104,7 +109,10 @@ impl Seat {
 
     /// Has a group in which processes can be started.
     pub(super) fn prepare(&mut self, service: Place, poll: &Poll) -> Result<(), String> {
-        if let Some(group) = self.group.as_ref().filter(|group| group.is_spent()) {
+        let was_left = std::mem::take(&mut self.left);
+        if let Some(group) = &mut self.group
+            && (group.is_spent() || was_left && !group.is_as_new())
+        {
             group.remove(poll).map_err(|error| error.to_string())?;
             self.group = None;
         }
@@ -147,9 +155,8 @@ impl Seat {
     ) -> Option<Report> {
         match self.try_start(service, instance, notify, poll) {
             Ok(main) => {
-                let overlay = main.overlay;
                 self.main = Some(main);
-                Some(Report::Started { overlay })
+                None
             }
             Err(why) => Some(Report::Ended(Ending::NotStarted(why))),
         }
@@ -181,6 +188,7 @@ impl Seat {
         let child = self.spawn(&command, &environment, extra)?;
         let readiness = readiness.map(|((read, _), _)| read);
         let watch = || -> io::Result<()> {
+            poll.add(child.failure_pipe(), Token::Execution(service).to_raw(), Interest::Read)?;
             if let Some(read) = &readiness {
                 poll.add(read, Token::Readiness(service).to_raw(), Interest::Read)?;
             }
@@ -191,7 +199,7 @@ impl Seat {
             let _ = child.signal(Signal::Kill);
             return Err(format!("watching the new process: {error}"));
         }
-        Ok(Main { instance, child, overlay: digest, readiness })
+        Ok(Main { instance, child, overlay: digest, settled: false, readiness })
     }
 
     fn environment(&self) -> Vec<String> {
@@ -216,7 +224,17 @@ impl Seat {
             oom_score_adjust: self.unit.oom_score_adjust,
         }
         .start()
-        .map_err(|error| error.to_string())
+        .map_err(|error| format!("starting a process: {error}"))
+    }
+
+    /// The pipe of the new main process changed: its program was executed, or could not be. Of the
+    /// latter its end tells.
+    pub(super) fn executed(&mut self, poll: &Poll) -> Option<(Instance, Report)> {
+        let main = self.main.as_mut().filter(|main| !main.settled)?;
+        let executed = main.child.was_executed()?;
+        main.settled = true;
+        let _ = poll.remove(main.child.failure_pipe());
+        executed.then_some((main.instance, Report::Started { overlay: main.overlay }))
     }
 
     pub(super) fn wrote_ready(&mut self, poll: &Poll) -> Option<(Instance, Report)> {
@@ -240,21 +258,22 @@ impl Seat {
     /// What the end of process `pid` means, if it is one of this service's.
     pub(super) fn reaped(&mut self, pid: Pid, exit: Exit, poll: &Poll) -> Vec<(Instance, Report)> {
         if self.main.as_ref().is_some_and(|main| main.child.pid == pid) {
-            // It may have been faster than the news that it is ready.
+            // It may have been faster than the news that it was executed.
+            let executed = self.executed(poll);
             let ready = self.wrote_ready(poll);
-            let ended = self.main.take().map(|main| {
+            let ended = self.main.take().map(|mut main| {
                 if let Some(readiness) = &main.readiness {
                     let _ = poll.remove(readiness);
                 }
-                (main.instance, Report::Ended(ending(exit)))
+                (main.instance, Report::Ended(ending(&mut main.child, exit)))
             });
-            return [ready, ended].into_iter().flatten().collect();
+            return [executed, ready, ended].into_iter().flatten().collect();
         }
-        if let Some((instance, kind, index, _)) = self.step.take_if(|(.., child)| child.pid == pid) {
-            return vec![(instance, Report::StepEnded { kind, index, how: ending(exit) })];
+        if let Some((instance, kind, index, mut child)) = self.step.take_if(|(.., child)| child.pid == pid) {
+            return vec![(instance, Report::StepEnded { kind, index, how: ending(&mut child, exit) })];
         }
         let reload = self.reload.take_if(|(_, child)| child.pid == pid);
-        let ended = |(instance, _)| (instance, Report::ReloadEnded(ending(exit)));
+        let ended = |(instance, mut child)| (instance, Report::ReloadEnded(ending(&mut child, exit)));
         reload.map(ended).into_iter().collect()
     }
 
@@ -292,8 +311,11 @@ impl Seat {
         self.group.as_mut().map_or(Ok(()), Group::kill)
     }
 
-    pub(super) fn watch_group(&mut self, instance: Instance) -> Option<Report> {
+    pub(super) fn watch_group(&mut self, instance: Instance, poll: &Poll) -> Option<Report> {
         self.watched = Some(instance);
+        // Before it is looked at, or its last process could end in between. What cannot be watched is told when it
+        // is asked for again, which the core does.
+        let _ = self.group.as_mut().map(|group| group.watch(poll));
         self.tell_if_empty().map(|(_, report)| report)
     }
 
@@ -311,7 +333,20 @@ impl Seat {
         out_of_memory.into_iter().chain(self.tell_if_empty()).collect()
     }
 
+    /// Removes the group, at the latest at the end of the turn: a service that is restarted at once gets it again.
     pub(super) fn remove_group(&mut self, poll: &Poll) -> io::Result<()> {
+        self.left = self.group.as_mut().is_some_and(Group::is_as_new);
+        if self.left { Ok(()) } else { self.remove_now(poll) }
+    }
+
+    /// The turn is over: what was left is removed. What cannot be is tried again in the next.
+    pub(super) fn tidy(&mut self, poll: &Poll) {
+        if self.left && self.remove_now(poll).is_ok() {
+            self.left = false;
+        }
+    }
+
+    fn remove_now(&mut self, poll: &Poll) -> io::Result<()> {
         if let Some(group) = &self.group {
             group.remove(poll)?;
         }
@@ -320,10 +355,11 @@ impl Seat {
     }
 }
 
-fn ending(exit: Exit) -> Ending {
-    match exit {
-        Exit::Status(status) => Ending::Status(status),
-        Exit::Signal(signal) => Ending::Signal(signal),
+fn ending(child: &mut Child, exit: Exit) -> Ending {
+    match (child.failure(), exit) {
+        (Some(failure), _) => Ending::NotStarted(failure.to_string()),
+        (None, Exit::Status(status)) => Ending::Status(status),
+        (None, Exit::Signal(signal)) => Ending::Signal(signal),
     }
 }
 

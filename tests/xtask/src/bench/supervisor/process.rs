@@ -5,9 +5,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 
 /// A process of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +80,29 @@ fn field(text: &str, name: &str) -> Option<u64> {
 fn zombie_of(stat: &str) -> Option<i32> {
     let mut rest = stat.rsplit_once(')')?.1.split_whitespace();
     (rest.next()? == "Z").then(|| rest.next()?.parse().ok())?
+}
+
+/// The CPU time that a process of `program` takes which begins and ends.
+///
+/// # Errors
+/// It cannot be started.
+pub fn cost(program: &Path) -> Result<Duration> {
+    const TIMES: u32 = 100;
+    let spent = || -> Result<Duration> {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("asking for CPU time")?;
+        let micros = |time: TimeVal| u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap_or(0);
+        Ok(Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time())))
+    };
+    let before = spent()?;
+    for _ in 0..TIMES {
+        // Without words it complains and ends.
+        Command::new(program)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .with_context(|| format!("starting {}", program.display()))?;
+    }
+    Ok(spent()?.saturating_sub(before) / TIMES)
 }
 
 /// Where the cgroup v2 hierarchy is mounted.

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-/// A figure; less is better but for the log path's.
+/// A figure; less is better but for throughput and rates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Row {

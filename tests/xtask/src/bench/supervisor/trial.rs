@@ -29,8 +29,9 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// What a supervisor has to come to rest before it is looked at.
 const REST: Duration = Duration::from_millis(300);
-/// How long an idle supervisor is watched.
+/// How long an idle supervisor is watched, and after what: ours stops waiting for its log process after two seconds.
 const IDLE: Duration = Duration::from_secs(3);
+const IDLE_AFTER: Duration = Duration::from_secs(2);
 /// Services in the chain.
 const CHAIN: u32 = 30;
 /// Services that take turns in being killed, so often, so far apart: each has been up for more than a second,
@@ -118,6 +119,7 @@ fn start(rival: Rival, programs: &Programs, services: u32) -> Result<Figures> {
         (Row::StartCpu, cpu.as_secs_f64() * 1e3),
         (Row::Memory100, pss(&room)),
     ];
+    thread::sleep(IDLE_AFTER);
     figures.push((Row::Idle, idle(&room)));
     figures.push((Row::Stop, stop(rival, &room, services)?));
     Ok(figures)
