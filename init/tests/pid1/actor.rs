@@ -176,7 +176,7 @@ impl Act {
                 Command::new("/usr/bin/actor").arg(format!("brood={each}")).status().unwrap();
             }),
             // A program that is not there: a process all the same, and a quick one.
-            Self::Brood(children) => (0..children).for_each(|_| drop(start(&["/nobody".to_owned()]))),
+            Self::Brood(children) => (0..children).for_each(|_| start(&["/nobody".to_owned()])),
             Self::Flood(path, mib) => {
                 let mut file = File::create(path).unwrap();
                 let block = vec![7; 1 << 20];
