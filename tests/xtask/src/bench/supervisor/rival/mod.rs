@@ -79,9 +79,9 @@ impl Rival {
         !matches!(self, Self::S6 | Self::Runit)
     }
 
-    /// Whether the pause before a restart can be configured.
+    /// Whether a pause between an end and the next start can be configured; dinit's is between two starts.
     pub fn knows_delays(self) -> bool {
-        self.knows_needs()
+        matches!(self, Self::Ours | Self::Systemd)
     }
 
     /// Makes a room with this supervisor and `set`, and starts it.
