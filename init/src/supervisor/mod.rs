@@ -137,8 +137,10 @@ impl Supervisor {
         let mut services = Services::new(table, seed, HISTORY, now);
         let (dog, told) = Dog::arm(now);
         services.note(None, &told, now);
+        let (strain, untold) = Strain::watch(&poll, None);
+        untold.iter().for_each(|text| services.note(None, text, now));
         Ok(Self {
-            strain: Strain::watch(&poll, now),
+            strain,
             insistence: Insistence::default(),
             poll,
             signals,

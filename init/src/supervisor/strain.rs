@@ -31,15 +31,21 @@ pub(super) struct Strain {
 }
 
 impl Strain {
-    /// Watches from now on. What a predecessor believed is looked at anew.
-    pub(super) fn watch(poll: &Poll, now: Monotonic) -> Self {
-        let steps = ClockSteps::watch()
-            .ok()
-            .filter(|steps| poll.add(steps, Token::Clock.to_raw(), Interest::Read).is_ok());
-        let pressure = Pressure::watch(Path::new(CPU), STALLED, WINDOW)
-            .ok()
-            .filter(|cpu| poll.add(cpu, Token::Pressure.to_raw(), Interest::Change).is_ok());
-        Self { steps, _pressure: pressure, until: Some(now.after(OVER_AFTER)) }
+    /// Watches from now on, as far as the kernel can tell; what it cannot, in words. A CPU that a predecessor
+    /// may have known to be short, since `may_be_short` is some moment, is taken to be so for a while.
+    pub(super) fn watch(poll: &Poll, may_be_short: Option<Monotonic>) -> (Self, Vec<String>) {
+        let mut untold = Vec::new();
+        let steps = ClockSteps::watch().and_then(|steps| {
+            poll.add(&steps, Token::Clock.to_raw(), Interest::Read)?;
+            Ok(steps)
+        });
+        let pressure = Pressure::watch(Path::new(CPU), STALLED, WINDOW).and_then(|cpu| {
+            poll.add(&cpu, Token::Pressure.to_raw(), Interest::Change)?;
+            Ok(cpu)
+        });
+        let steps = steps.map_err(|error| untold.push(format!("watching for a set clock: {error}"))).ok();
+        let pressure = pressure.map_err(|error| untold.push(format!("watching {CPU}: {error}"))).ok();
+        (Self { steps, _pressure: pressure, until: may_be_short.map(|now| now.after(OVER_AFTER)) }, untold)
     }
 
     /// The kernel told of the clock.

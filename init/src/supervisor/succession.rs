@@ -28,7 +28,7 @@ use crate::console::{Console, Subject};
 use crate::control::message::Ending;
 use crate::control::server::{self, Server};
 use crate::monotonic::Monotonic;
-use crate::service::core::{Entry, Insistence, Plan, Services};
+use crate::service::core::{Entry, Event, Insistence, Plan, Services};
 use crate::service::runner::{Runner, SavedSeat};
 
 /// Why this program runs where another of ours ran before.
@@ -212,7 +212,7 @@ impl Supervisor {
             poll.add(device, Token::Key(n).to_raw(), Interest::Read)?;
         }
         let mut supervisor = Self {
-            strain: Strain::watch(&poll, now),
+            strain: Strain::watch(&poll, Some(now)).0,
             insistence: Insistence::default(),
             server: Server::restore(&estate.server, &poll)?,
             services: Services::restore(table.clone(), &estate.services).map_err(no_words)?,
@@ -242,6 +242,7 @@ impl Supervisor {
 
     /// Catches up with what happened while nobody looked.
     fn take_over(&mut self, reason: Reason, now: Monotonic) {
+        self.happened(Event::Pressure { high: true }, now);
         match reason {
             Reason::Wish => self.services.note(None, "PID 1 goes on after replacing itself", now),
             Reason::Fault => self.recover(now),

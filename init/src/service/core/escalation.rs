@@ -70,13 +70,14 @@ impl Failures {
     pub fn count(&mut self, now: Monotonic) -> (Level, u8) {
         self.failing_since.get_or_insert(now);
         self.times.retain(|at| now.since(*at) < WINDOW);
-        if self.times.len() >= DEGRADED {
+        let told = self.times.len() >= DEGRADED;
+        if told {
             self.times.remove(0);
         }
         self.times.push(now);
         let level = match self.times.len() {
             ALARM => Level::Alarm,
-            DEGRADED => Level::Degraded,
+            DEGRADED if !told => Level::Degraded,
             _ => Level::None,
         };
         (level, u8::try_from(self.times.len()).unwrap_or(u8::MAX))
@@ -131,7 +132,7 @@ mod tests {
         let levels: Vec<Level> = (0..16).map(|n| failures.count(at(n)).0).collect();
         assert_eq!(levels[4], Level::Alarm);
         assert_eq!(levels[14], Level::Degraded);
-        assert_eq!(levels.iter().filter(|level| **level != Level::None).count(), 3);
+        assert_eq!(levels.iter().filter(|level| **level != Level::None).count(), 2, "each is told once");
         assert_eq!(failures.count(at(10_000)), (Level::None, 1));
     }
 
