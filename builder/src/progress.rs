@@ -141,16 +141,20 @@ impl Progress {
 
     /// The error that ends the command.
     pub fn error(&self, text: &str) {
+        if let Mode::Json = &*self.mode {
+            emit(&json!({"event": "error", "text": text}));
+        }
+        self.complain(text);
+    }
+
+    /// The same for people only.
+    pub fn complain(&self, text: &str) {
         match &*self.mode {
             Mode::Bars(bars) => {
                 let _ = bars.clear();
                 talk(&format!("error: {text}"));
             }
-            Mode::Lines => talk(&format!("error: {text}")),
-            Mode::Json => {
-                emit(&json!({"event": "error", "text": text}));
-                talk(&format!("error: {text}"));
-            }
+            Mode::Lines | Mode::Json => talk(&format!("error: {text}")),
             Mode::Silent => {}
         }
     }

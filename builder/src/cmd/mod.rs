@@ -206,6 +206,12 @@ impl Context {
 
     /// Prints the error that ended the command.
     pub fn report(&self, error: &anyhow::Error) {
-        self.progress.error(&format!("{error:#}"));
+        let text = format!("{error:#}");
+        // What was printed for programs has each machine's own error in it, and is a document that has ended.
+        if error.is::<node::Unanswered>() {
+            self.progress.complain(&text)
+        } else {
+            self.progress.error(&text)
+        }
     }
 }

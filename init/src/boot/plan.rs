@@ -69,12 +69,14 @@ pub(super) const DIRECTORIES: [&str; 4] =
     ["/run/slipway", "/run/slipway/etc", "/run/slipway/overlays", "/run/lock"];
 
 /// Kernel settings, by their path below /proc/sys.
-pub(super) const SYSCTLS: [(&str, &str, Need); 29] = [
+pub(super) const SYSCTLS: [(&str, &str, Need); 30] = [
     // The kubelet refuses to start with others (protectKernelDefaults).
     ("vm/overcommit_memory", "1", Need::Required),
     ("vm/panic_on_oom", "0", Need::Required),
     ("kernel/panic", "10", Need::Required),
     ("kernel/panic_on_oops", "1", Need::Required),
+    // Whoever sees a machine hang can have its kernel say where, into pstore, by the button on its board.
+    ("kernel/unknown_nmi_panic", "1", Need::Optional),
     ("kernel/keys/root_maxkeys", "1000000", Need::Required),
     ("kernel/keys/root_maxbytes", "25000000", Need::Required),
     // Pods are reached through the node.

@@ -64,10 +64,11 @@ impl Ring {
             }
             return Ok(Self { newest: tail.segment + 1, oldest: tail.segment + 1, ..fresh });
         };
+        let next = last.next().max(tail.next);
         let mut file = OpenOptions::new().write(true).open(segment::path(directory, tail.segment))?;
         file.set_len(tail.length)?;
         if tail.length == 0 {
-            file.write_all(&block::prefix(boot, last.next()))?;
+            file.write_all(&block::prefix(boot, next))?;
         }
         let length = file.seek(SeekFrom::End(0))?;
         Ok(Self {
@@ -75,7 +76,7 @@ impl Ring {
             newest: tail.segment,
             length,
             oldest: *oldest,
-            next: last.next(),
+            next,
             bytes: last.bytes,
             dropped: last.dropped,
             ..fresh
@@ -87,9 +88,10 @@ impl Ring {
     /// # Errors
     /// Those of write(2), also when the tmpfs is full: then the block is not kept, and nothing of it is left.
     pub fn append(&mut self, header: Header, text: &[u8]) -> io::Result<Header> {
-        let bytes = self.bytes + text.len() as u64;
-        let header =
-            Header { first: self.next, bytes, dropped: self.dropped + header.gone, ..header }.over(text);
+        // Totals come from a file: they may be anything.
+        let bytes = self.bytes.saturating_add(text.len() as u64);
+        let dropped = self.dropped.saturating_add(header.gone);
+        let header = Header { first: self.next, bytes, dropped, ..header }.over(text);
         if self.is_full_for(text.len()) || self.file.is_none() {
             self.rotate()?;
         }
@@ -219,6 +221,19 @@ mod tests {
         let own = dir.path().join("etcd");
         Ring::open(&own, BOOT).unwrap();
         assert!(!own.exists());
+    }
+
+    #[test]
+    fn what_is_kept_is_read_although_blocks_before_it_were_spoiled() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (segment::path(dir.path(), 0), segment::path(dir.path(), 1));
+        // Totals beyond all measure, and a last block that is gone: the second segment begins behind it.
+        let header = Header { bytes: u64::MAX, dropped: u64::MAX, ..lines(1) }.over(b"a\n");
+        fs::write(first, [&block::prefix(BOOT, 0)[..], &header.encode(), b"a\n"].concat()).unwrap();
+        fs::write(second, block::prefix(BOOT, 9)).unwrap();
+        let mut ring = Ring::open(dir.path(), BOOT).unwrap();
+        ring.append(Header { gone: 7, ..lines(1) }, b"b\n").unwrap();
+        assert_eq!(kept(dir.path()), [0, 9]);
     }
 
     #[test]

@@ -18,6 +18,9 @@ use super::record::BootId;
 /// What is read at once; who asks about all services holds this of each.
 const CHUNK: usize = 16 * 1024;
 
+/// No segment has this number or a higher one: it would not fit into a packed head. A file that says so is none of ours.
+const NUMBER_MAX: u64 = 1 << 40;
+
 /// The name of segment `number` in `directory`.
 #[must_use]
 pub fn path(directory: &Path, number: u64) -> PathBuf {
@@ -37,9 +40,8 @@ pub fn list(directory: &Path) -> io::Result<Vec<u64>> {
     for entry in entries {
         let name = entry?.file_name();
         let digits = name.to_str().and_then(|name| name.strip_suffix(".log"));
-        if let Some(number) = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
-            numbers.push(number);
-        }
+        let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        numbers.extend(number.filter(|number| *number < NUMBER_MAX));
     }
     numbers.sort_unstable();
     Ok(numbers)
@@ -142,6 +144,7 @@ impl Reader {
     ///
     /// # Errors
     /// Those of read(2).
+    #[allow(clippy::should_implement_trait, reason = "it fails, and goes on after an end")]
     pub fn next(&mut self) -> io::Result<Next> {
         let (begun, spoiled) = (self.offset(), self.spoiled);
         while let Some(bytes) = self.hold(HEADER)?.and_then(|bytes| bytes.first_chunk::<HEADER>()) {
@@ -230,6 +233,8 @@ pub struct Tail {
     pub length: u64,
     /// The last whole block of that boot, which may be in an earlier segment.
     pub last: Option<Header>,
+    /// Lower numbers are not read in the last segment, even if blocks before it are spoiled.
+    pub next: u64,
 }
 
 /// Reads how `directory` ends: the place from which writing goes on. Nothing is changed.
@@ -247,8 +252,11 @@ pub fn tail(directory: &Path) -> io::Result<Option<Tail>> {
                 last = Some(header);
             }
         }
-        let (boot, length) = reader.as_ref().map_or((None, 0), |reader| (Some(reader.boot), reader.offset()));
-        let known = tail.get_or_insert(Tail { segment, boot, length, last });
+        let (boot, length, next) = match &reader {
+            Some(reader) => (Some(reader.boot), reader.offset(), reader.next),
+            None => (None, 0, 0),
+        };
+        let known = tail.get_or_insert(Tail { segment, boot, length, last, next });
         known.boot = known.boot.or(boot);
         if boot != known.boot {
             break;
@@ -287,6 +295,15 @@ mod tests {
             numbers.extend(header.split(reader.text()).map(|(number, _)| number));
         }
         (numbers, reader.spoiled())
+    }
+
+    #[test]
+    fn a_file_that_is_numbered_as_no_segment_can_be_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in [3, NUMBER_MAX, u64::MAX] {
+            fs::write(path(dir.path(), number), "").unwrap();
+        }
+        assert_eq!(list(dir.path()).unwrap(), [3]);
     }
 
     #[test]

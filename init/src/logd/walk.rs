@@ -218,6 +218,10 @@ impl Walk {
             // The ring has gone round: the disk may have what it has let go.
             self.look(&Scope::default())?;
             self.leave_out_known()?;
+            // Segments that went missing are no reason to go through the others again and again.
+            if !self.ahead.iter().any(|entry| entry.memory >= Some(from)) {
+                self.ahead.clear();
+            }
         }
         Ok(!self.ahead.is_empty())
     }
@@ -393,6 +397,23 @@ mod tests {
         assert_eq!(numbers.last(), Some(&39));
         assert!((10..20).all(|n| numbers.contains(&n)));
         assert_eq!(numbers.len() as u64 + missed, 39);
+    }
+
+    #[test]
+    fn a_walk_ends_although_a_segment_that_should_be_there_went_missing() {
+        let mut bench = Bench::new();
+        let long = "x".repeat(60_000);
+        for _ in 0..6 {
+            bench.say(&long);
+        }
+        let (newest, _) = bench.service.head();
+        for number in 1..=newest {
+            fs::remove_file(segment::path(&bench.service.memory, number)).unwrap();
+        }
+        assert_eq!(rest(&mut bench.walk()).0.first(), Some(&0));
+        // Nor with what is there being no segment at all.
+        fs::write(segment::path(&bench.service.memory, 0), crate::logd::block::prefix(BOOT, 0)).unwrap();
+        assert_eq!(rest(&mut bench.walk()), (vec![], 0));
     }
 
     #[test]

@@ -36,6 +36,14 @@ impl Herald {
 }
 
 impl Supervisor {
+    /// Somebody at the machine wants it to end: whoever presses a button once more may just not have seen
+    /// anything happen yet, and whoever does not stop means it.
+    pub(super) fn pressed(&mut self, ending: Ending, reason: &str, now: Monotonic) {
+        if self.insistence.press(now) || self.shutdown.is_none() {
+            self.end(ending, reason, now);
+        }
+    }
+
     /// Begins the end; asked a second time, services have no more time.
     pub(super) fn end(&mut self, ending: Ending, reason: &str, now: Monotonic) {
         if let Some(plan) = &mut self.shutdown {

@@ -23,6 +23,7 @@ mod key;
 mod logs;
 mod own;
 mod prober;
+mod strain;
 pub mod succession;
 mod tell;
 pub mod token;
@@ -46,13 +47,16 @@ use self::ending::Herald;
 use self::logs::Logs;
 use self::own::Counters;
 use self::prober::Prober;
+use self::strain::Strain;
 use self::token::Token;
 use crate::agent::image::Image;
 use crate::console::{Console, Subject};
 use crate::control::message::Ending;
 use crate::control::server::Server;
 use crate::monotonic::Monotonic;
-use crate::service::core::{About, Action, Demand, Event, History, Phase, Plan, Report, Services, Step};
+use crate::service::core::{
+    About, Action, Demand, Event, History, Insistence, Phase, Plan, Report, Services, Step,
+};
 use crate::service::notice::{self, Notice};
 use crate::service::runner::Runner;
 use crate::shutdown;
@@ -84,6 +88,8 @@ pub struct Supervisor {
     services: Services,
     runner: Runner,
     logs: Logs,
+    strain: Strain,
+    insistence: Insistence,
     herald: Herald,
     statuses: BTreeMap<Place, String>,
     problems: BTreeMap<Place, String>,
@@ -132,6 +138,8 @@ impl Supervisor {
         let (dog, told) = Dog::arm(now);
         services.note(None, &told, now);
         Ok(Self {
+            strain: Strain::watch(&poll, now),
+            insistence: Insistence::default(),
             poll,
             signals,
             notify,
@@ -166,6 +174,9 @@ impl Supervisor {
                 self.happened(Event::Time, now);
             }
             self.logs.time(now, self.runner.outputs(), &self.poll);
+            if let Some(event) = self.strain.time(now) {
+                self.happened(event, now);
+            }
             self.tell();
             self.console.flush();
             if let Some(plan) = self.go_on_ending(now) {
@@ -191,7 +202,7 @@ impl Supervisor {
     /// How long nothing is due.
     fn patience(&self, now: Monotonic) -> Duration {
         let end = self.shutdown.as_ref().and_then(Plan::deadline);
-        let due = [self.services.deadline(), self.dog.due(), self.logs.due(), end];
+        let due = [self.services.deadline(), self.dog.due(), self.logs.due(), self.strain.due(), end];
         let next = due.into_iter().flatten().min().map(|deadline| deadline.since(now));
         let console = self.console.is_behind().then_some(CONSOLE_PAUSE);
         // Nothing tells when the last process of a group is gone that is not a service's.
@@ -229,6 +240,16 @@ impl Supervisor {
                 Token::Key(n) => self.take_keys(n, now),
                 Token::Control => self.server.accept(&self.poll),
                 Token::Client(seat) => self.hear_client(seat, now),
+                Token::Clock => {
+                    if let Some(event) = self.strain.clock(&self.poll) {
+                        self.happened(event, now);
+                    }
+                }
+                Token::Pressure => {
+                    if let Some(event) = self.strain.short(now) {
+                        self.happened(event, now);
+                    }
+                }
                 Token::Readiness(service) => {
                     if let Some(event) = self.runner.readiness_written(service, &self.poll) {
                         self.happened(event, now);
@@ -276,9 +297,11 @@ impl Supervisor {
             match self.signals.next() {
                 Ok(Some(Signal::Child)) => {}
                 Ok(Some(Signal::Terminate | Signal::Interrupt)) => {
-                    self.end(Ending::Reboot, "by a signal", now)
+                    self.pressed(Ending::Reboot, "by a signal", now);
                 }
-                Ok(Some(Signal::User2 | Signal::Power)) => self.end(Ending::PowerOff, "by a signal", now),
+                Ok(Some(Signal::User2 | Signal::Power)) => {
+                    self.pressed(Ending::PowerOff, "by a signal", now);
+                }
                 Ok(None) | Err(_) => break,
             }
         }
@@ -293,7 +316,7 @@ impl Supervisor {
 
     fn take_keys(&mut self, n: usize, now: Monotonic) {
         match self.keys.get(n).map(key::power_pressed) {
-            Some(Ok(true)) => self.end(Ending::PowerOff, "the power button", now),
+            Some(Ok(true)) => self.pressed(Ending::PowerOff, "the power button", now),
             Some(Err(_)) => {
                 // Unplugged: it would be reported as ready for ever.
                 if let Some(device) = self.keys.get(n) {

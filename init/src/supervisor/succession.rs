@@ -20,6 +20,7 @@ use super::ending::Herald;
 use super::logs::{self, Logs};
 use super::own::Counters;
 use super::prober::Prober;
+use super::strain::Strain;
 use super::token::Token;
 use super::{NOTIFY_SOCKET, Supervisor, key};
 use crate::agent::image::Image;
@@ -27,7 +28,7 @@ use crate::console::{Console, Subject};
 use crate::control::message::Ending;
 use crate::control::server::{self, Server};
 use crate::monotonic::Monotonic;
-use crate::service::core::{Entry, Plan, Services};
+use crate::service::core::{Entry, Insistence, Plan, Services};
 use crate::service::runner::{Runner, SavedSeat};
 
 /// Why this program runs where another of ours ran before.
@@ -211,6 +212,8 @@ impl Supervisor {
             poll.add(device, Token::Key(n).to_raw(), Interest::Read)?;
         }
         let mut supervisor = Self {
+            strain: Strain::watch(&poll, now),
+            insistence: Insistence::default(),
             server: Server::restore(&estate.server, &poll)?,
             services: Services::restore(table.clone(), &estate.services).map_err(no_words)?,
             runner: Runner::restore(table, estate.seats, Path::new(NOTIFY_SOCKET), &poll)?,

@@ -28,6 +28,10 @@ pub enum Token {
     Readiness(Place),
     /// PID 1 itself said something while nobody else reads.
     Log,
+    /// The wall clock was set.
+    Clock,
+    /// The CPU is short.
+    Pressure,
 }
 
 /// The kinds' numbers, in the upper half; the lower is which one of its kind.
@@ -48,6 +52,8 @@ impl Token {
             Token::Execution(place) => (7, place.index()),
             Token::Readiness(place) => (8, place.index()),
             Token::Log => (9, 0),
+            Token::Clock => (10, 0),
+            Token::Pressure => (11, 0),
         };
         KINDS.saturating_mul(kind) | (which as u64 & (KINDS - 1))
     }
@@ -68,6 +74,8 @@ impl Token {
             7 => place().map(Token::Execution),
             8 => place().map(Token::Readiness),
             9 => Some(Token::Log),
+            10 => Some(Token::Clock),
+            11 => Some(Token::Pressure),
             _ => None,
         }
     }
@@ -91,6 +99,8 @@ mod tests {
             Token::Execution(place),
             Token::Readiness(place),
             Token::Log,
+            Token::Clock,
+            Token::Pressure,
         ] {
             assert_eq!(Token::from_raw(token.to_raw()), Some(token));
         }

@@ -6,6 +6,7 @@
 //! [`resume`] and [`watchdog`], which say so at their top; the rest wraps rustix and nix, which are safe.
 
 pub mod adoption;
+pub mod alarm;
 pub mod block;
 pub mod clock;
 pub mod dm;

@@ -7,7 +7,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -75,11 +75,14 @@ impl Memory {
         }
         self.sequence = self.sequence.wrapping_add(1);
         let at = self.sequence % 2 * HALF;
-        // The sum goes last: until it is there, the other half counts.
-        self.file.write_all_at(&[0; HEADER], at)?;
-        self.file.write_all_at(content, at + HEADER as u64)?;
+        // What is torn has another sum, whichever part of it was written: then the other half counts.
         let header = [self.sequence, len, sum(self.sequence, content)].map(u64::to_le_bytes).concat();
-        self.file.write_all_at(&header, at)
+        let parts = [IoSlice::new(&header), IoSlice::new(content)];
+        let written = rustix::io::pwritev(&self.file, &parts, at)?;
+        if written < HEADER + content.len() {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        Ok(())
     }
 
     /// The content that was written last and whole, if any; writing goes on after it.

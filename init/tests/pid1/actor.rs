@@ -22,6 +22,8 @@ use node_sys::process::Spawn;
 enum Act {
     /// Lives on.
     Stay,
+    /// Uses all the CPU that it gets.
+    Spin,
     /// From now on SIGTERM and the like mean nothing.
     IgnoreTerm,
     /// Does nothing for so many milliseconds.
@@ -94,6 +96,7 @@ impl Act {
             "orphan" => Self::Orphan(text()),
             "restart" => Self::Restart(text()),
             "touch" => Self::Touch(text()),
+            "spin" => Self::Spin,
             "await" => Self::Await(text()),
             "unless" => {
                 let (path, status) = rest.rsplit_once(':')?;
@@ -116,6 +119,9 @@ impl Act {
     /// Does it; the status if the actor ends by it.
     fn perform(self) -> Option<u8> {
         match self {
+            Self::Spin => loop {
+                std::hint::spin_loop();
+            },
             Self::Stay => loop {
                 thread::sleep(Duration::from_secs(3600));
             },
@@ -176,7 +182,7 @@ impl Act {
                 Command::new("/usr/bin/actor").arg(format!("brood={each}")).status().unwrap();
             }),
             // A program that is not there: a process all the same, and a quick one.
-            Self::Brood(children) => (0..children).for_each(|_| drop(start(&["/nobody".to_owned()]))),
+            Self::Brood(children) => (0..children).for_each(|_| start(&["/nobody".to_owned()])),
             Self::Flood(path, mib) => {
                 let mut file = File::create(path).unwrap();
                 let block = vec![7; 1 << 20];

@@ -41,11 +41,6 @@ pub(crate) fn zombies() -> Vec<Process> {
     processes().into_iter().filter(|process| process.state == 'Z').collect()
 }
 
-/// The processes that were called with `word` among their words.
-pub(crate) fn called(word: &str) -> Vec<Process> {
-    processes().into_iter().filter(|process| process.command.iter().any(|other| other == word)).collect()
-}
-
 /// A service's control group.
 pub(crate) fn group(service: &str) -> PathBuf {
     Path::new(cgroup::SERVICES).join(service)

@@ -142,7 +142,7 @@ impl Ended {
     /// As it is, if the scenario passed in there and the machine switched itself off.
     pub(crate) fn passed(self) -> Self {
         let lines = || self.report.lines().filter(|line| line.starts_with(REPORT));
-        let passed = lines().last() == Some(PASSED);
+        let passed = lines().next_back() == Some(PASSED);
         assert!(!self.late, "the machine did not end\n{}", self.words());
         assert!(passed, "{}", self.words());
         assert!(self.status.success(), "{}\n{}", self.status, self.words());

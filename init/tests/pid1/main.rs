@@ -22,6 +22,7 @@ mod machine;
 mod meddle;
 mod processes;
 mod readiness;
+mod strain;
 mod succession;
 mod system;
 
@@ -49,6 +50,7 @@ fn all() -> Vec<Scenario> {
         processes::scenarios(),
         readiness::scenarios(),
         ends::scenarios(),
+        strain::scenarios(),
         system::scenarios(),
         succession::scenarios(),
         logs::scenarios(),

@@ -272,9 +272,9 @@ fn a_kill_for_memory_takes_all_of_a_service_or_stops_it_or_means_nothing_by_its_
         let end = pid1.service("stop").last_end.unwrap();
         assert!(end.contains("out of memory"), "{end}");
         until("the third one's child is gone, too", PATIENCE, || {
-            let kills =
+            let mut kills =
                 pid1.events(0).into_iter().filter(|event| event.cause == "a process was killed for memory");
-            kills.filter(|event| event.service.as_deref() == Some("continue")).next()
+            kills.find(|event| event.service.as_deref() == Some("continue"))
         });
         let third = pid1.service("continue");
         assert_eq!((third.pid, third.starts, third.state), (Some(before[2]), 1, StateName::Ready));

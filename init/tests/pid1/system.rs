@@ -143,7 +143,7 @@ fn ten_restarts_leave_no_descriptor_and_no_group_behind(boot: &Boot) {
             thread::sleep(Duration::from_millis(300));
             (look::descriptors(), look::groups())
         };
-        let once = |name: &str| {
+        let once = |name: &&str| {
             let starts = pid1.service(name).starts;
             pid1.restart(name);
             until(&format!("{name} was restarted"), PATIENCE, || {
@@ -152,10 +152,10 @@ fn ten_restarts_leave_no_descriptor_and_no_group_behind(boot: &Boot) {
             });
         };
         rest();
-        ["plain", "line"].map(once);
+        ["plain", "line"].iter().for_each(once);
         let before = rest();
         for _ in 0..10 {
-            ["plain", "line"].map(once);
+            ["plain", "line"].iter().for_each(once);
             meddle::kill(pid1.pid("line"));
             until("it is back", PATIENCE, || {
                 Some(pid1.service("line")).filter(|line| line.state == StateName::Ready && line.pid.is_some())

@@ -1,4 +1,4 @@
-//! What must hold before every commit: format, lints, tidy, unit and format tests.
+//! What must hold before every commit: format, tidy, the table of scenarios, lints, unit and format tests.
 //!
 //! CI runs exactly this before it boots anything. The order is from cheap to dear, so
 //! that a slip shows in seconds.
@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::run::{cargo, loud, root, tee};
 use crate::tally::Tally;
-use crate::tidy;
+use crate::{scenarios, tidy};
 
 /// Runs the checks and counts the tests among them.
 ///
@@ -16,6 +16,7 @@ use crate::tidy;
 pub fn run() -> Result<Tally> {
     loud(&mut cargo(&["fmt", "--all", "--check"]))?;
     tidy::run(&root())?;
+    scenarios::run(&root())?;
     loud(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
     let mut tally = Tally::default();
     let ok = tee(&mut cargo(&["test", "--quiet", "--no-fail-fast"]), |line| {

@@ -16,6 +16,7 @@ mod log_path;
 mod mutants;
 mod repro;
 mod run;
+mod scenarios;
 mod tally;
 mod test;
 mod tidy;

@@ -33,6 +33,14 @@ use crate::cmd::Context;
 pub use running::Args as RunningArgs;
 pub use running::run as running;
 
+/// Not every machine did what was wanted. Which ones, and why, was printed with the others' answers.
+#[derive(Debug, thiserror::Error)]
+#[error("{failed} of {all} machines did not do it")]
+pub struct Unanswered {
+    failed: usize,
+    all: usize,
+}
+
 /// What machines are asked.
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {

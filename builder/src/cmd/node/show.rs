@@ -2,15 +2,15 @@
 //!
 //! JSON is one array with an object per machine: `machine`, and `reply` or `error`.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::paint::{Paint, Tone};
-use super::runtime;
 use super::table::{Cell, Table};
 use super::whom::Whom;
+use super::{Unanswered, runtime};
 use crate::cmd::Context;
 use crate::node::client::Question;
 use crate::node::fan::{self, Said};
@@ -72,7 +72,7 @@ pub(super) fn print_json<T: Serialize>(said: &[Said<T>]) -> Result<()> {
 pub(super) fn verdict<T>(said: &[Said<T>]) -> Result<()> {
     match said.iter().filter(|(_, answer)| answer.is_err()).count() {
         0 => Ok(()),
-        failed => bail!("{failed} of {} machines did not do it", said.len()),
+        failed => Err(Unanswered { failed, all: said.len() }.into()),
     }
 }
 

@@ -1,17 +1,20 @@
 //! What the verbs have in common that read streams: all machines at once, one stdout.
 //!
-//! Without `--follow` everything is read and then sorted by time; with it, lines come as they come, and a machine that
-//! breaks off is told on stderr while the others go on. JSON is a line per document, with `machine` added.
+//! Without `--follow` everything is read and then merged by time; with it, lines come as they come, and a machine that
+//! breaks off is told on stderr while the others go on. JSON is a line per document, with `machine` added; one
+//! that breaks off is a line, too, with `error`.
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use std::collections::{BTreeMap, VecDeque};
+
+use anyhow::{Context as _, Result, anyhow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::runtime;
 use super::table::clean;
 use super::whom::Whom;
+use super::{Unanswered, runtime};
 use crate::cmd::Context;
 use crate::node::client::{Connection, Question};
 use crate::node::{Machine, Target};
@@ -62,27 +65,42 @@ pub(super) fn print<T: Serialize + DeserializeOwned + Send + 'static>(
     let mut failed = 0;
     let mut fail = |machine: &str, error: &anyhow::Error| {
         failed += 1;
-        // A refusal is in the machine's own words.
-        eprintln!("{machine}: {}", clean(&format!("{error:#}")));
+        if context.json {
+            println!("{}", json!({ "machine": machine, "error": format!("{error:#}") }));
+        } else {
+            // A refusal is in the machine's own words.
+            eprintln!("{machine}: {}", clean(&format!("{error:#}")));
+        }
     };
     runtime()?.block_on(async {
         let mut pieces = start::<T>(&target, question, whom);
-        let mut kept: Vec<(String, T)> = Vec::new();
+        let mut kept: BTreeMap<String, VecDeque<T>> = BTreeMap::new();
         while let Some((machine, piece)) = pieces.recv().await {
             match piece {
                 Ok(document) if until == Until::Stopped => show(&machine, &document)?,
-                Ok(document) => kept.push((machine, document)),
+                Ok(document) => kept.entry(machine).or_default().push_back(document),
                 Err(error) => fail(&machine, &error),
             }
         }
-        // RFC 3339 in UTC sorts as text, but for fractions of different lengths; those are parsed.
-        let moment = |document: &T| (telling.time)(document).parse::<jiff::Timestamp>().ok();
-        kept.sort_by_cached_key(|(_, document)| moment(document));
-        kept.iter().try_for_each(|(machine, document)| show(machine, document))
+        merged(kept, telling.time).iter().try_for_each(|(machine, document)| show(machine, document))
     })?;
     match failed {
         0 => Ok(()),
-        failed => bail!("{failed} of {} machines did not do it", target.machines.len()),
+        failed => Err(Unanswered { failed, all: target.machines.len() }.into()),
+    }
+}
+
+/// All machines' documents by time. Each machine's own stay in the order in which it told them: its clock may have been
+/// set in between, and what happened in the same microsecond has an order, too.
+fn merged<T>(mut kept: BTreeMap<String, VecDeque<T>>, time: fn(&T) -> &str) -> Vec<(String, T)> {
+    // RFC 3339 in UTC sorts as text, but for fractions of different lengths; those are parsed.
+    let moment = |document: &T| time(document).parse::<jiff::Timestamp>().ok();
+    let mut merged = Vec::new();
+    loop {
+        let heads = kept.iter().filter_map(|(machine, own)| Some((moment(own.front()?), machine)));
+        let Some(machine) = heads.min().map(|(_, machine)| machine.clone()) else { return merged };
+        let document = kept.get_mut(&machine).and_then(VecDeque::pop_front);
+        merged.extend(document.map(|document| (machine, document)));
     }
 }
 
@@ -154,6 +172,20 @@ pub(super) fn since(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn machines_are_merged_by_time_and_each_keeps_its_own_order() {
+        let told = |minutes: &[u8]| -> VecDeque<String> {
+            minutes.iter().map(|minute| format!("2026-11-21T12:{minute:02}:00Z")).collect()
+        };
+        // The clock of b was set back after its second line.
+        let kept = BTreeMap::from([("a".to_owned(), told(&[1, 4])), ("b".to_owned(), told(&[2, 5, 3]))]);
+        let order: Vec<String> = merged(kept, |time| time.as_str())
+            .into_iter()
+            .map(|(machine, time)| format!("{machine}{}", &time[15..16]))
+            .collect();
+        assert_eq!(order, ["a1", "b2", "a4", "b5", "b3"]);
+    }
 
     #[test]
     fn since_takes_a_moment_or_a_duration() {

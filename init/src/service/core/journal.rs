@@ -135,7 +135,9 @@ impl Record {
             | (Cause::Prepared, Some(StateName::Starting))
             | (Cause::TooSlow, Some(StateName::Killing))
             | (Cause::Unkillable, Some(StateName::Stuck))
-            | (Cause::Ready(_) | Cause::Failed { .. } | Cause::ReloadFailed(_), _)
+            // The alarm that follows a failure after which nothing is tried is a problem of the machine's.
+            | (Cause::Failed { .. }, Some(_))
+            | (Cause::Ready(_) | Cause::ReloadFailed(_), _)
             | (
                 Cause::Lingering
                 | Cause::StartsSlowly
@@ -167,6 +169,9 @@ pub fn bounded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::cause::Failure;
     use super::*;
 
     fn change(place: u16, from: StateName, to: StateName) -> Record {
@@ -176,6 +181,17 @@ mod tests {
             change: Some((from, to)),
             cause: Cause::Wanted,
         }
+    }
+
+    #[test]
+    fn a_failure_is_one_line_of_the_console_and_its_alarm_none() {
+        let failure = Failure::NotPrepared("no group".to_owned());
+        let cause = Cause::Failed { failure, after: Duration::ZERO, again: None };
+        let failed = Record { cause, ..change(0, StateName::Preparing, StateName::Cleaning) };
+        let alarm = Record { change: None, ..failed.clone() };
+        let line = failed.console_line(|_| "etcd");
+        assert_eq!(line.as_deref(), Some("not started: no group, not tried again"));
+        assert_eq!(alarm.console_line(|_| "etcd"), None);
     }
 
     #[test]

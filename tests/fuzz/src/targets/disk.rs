@@ -64,7 +64,7 @@ fn frames(input: &[u8]) {
 /// Where files are.
 const DIRECTORIES: [&str; 3] = ["disk", "disk/etcd", "memory"];
 /// The files that an input writes.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "disk/etcd/0000000000000000.log",
     "disk/etcd/0000000000000001.log",
     "disk/etcd/00000000000000ff.log",
@@ -73,6 +73,7 @@ const FILES: [&str; 8] = [
     "memory/0000000000000000.log",
     "memory/0000000000000001.log",
     "memory/first.failure",
+    "disk/etcd/ffffffffffffffff.log",
 ];
 
 fn store(input: &mut Input<'_>, root: &Path) {

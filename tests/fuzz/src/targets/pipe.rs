@@ -5,9 +5,10 @@
 
 use init::logd::block::{CONTINUED, CUT, LINE_MAX};
 use init::logd::cut::{Cutter, Piece};
+use init::logd::kernel;
 use init::logd::limit::Limit;
 use init::logd::record::harmless;
-use init::logd::{failure, kernel};
+use init::logd::word::Word;
 use memchr::memchr_iter;
 
 use crate::input::Input;
@@ -21,8 +22,8 @@ pub(super) fn run(input: &[u8]) {
     if let Some(record) = kernel::parse(input) {
         assert!(!record.text.contains(&b'\n'));
     }
-    if let Some(service) = failure::failed(input) {
-        assert!(input.starts_with(b"\x1efailed ") && service.trim_end() == service);
+    if let Some(word) = Word::parse(input) {
+        assert_eq!(Word::parse(word.to_string().as_bytes()), Some(word));
     }
     assert!(!harmless(input).chars().any(char::is_control));
 
@@ -88,7 +89,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         b"\x01\x09one\ntwo\n\nrest".to_vec(),
         b"\xff\x01before\n\xffx\xff\xffx\xff\xffx\xff\xffx\xff\xffx\xff\nafter\n".to_vec(),
         b"\x09\x00\xff\n\x40x\n".to_vec(),
-        b"\x1efailed etcd".to_vec(),
+        b"\x1efailed etcd 17".to_vec(),
         b"6,339,5140900,-,caller=T1;usb 1-1: new device; fine\n SUBSYSTEM=usb\n".to_vec(),
         b"\x1b[31mred\0\xe2\x80\xae\xff\ttab\r\n".to_vec(),
     ]

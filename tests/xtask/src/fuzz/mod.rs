@@ -33,7 +33,7 @@ const COVERAGE: [&str; 5] = [
 /// An input may take so many seconds before it counts as one that never ends.
 const TIMEOUT: &str = "-timeout=30";
 /// Longer inputs find nothing that shorter ones don't, and take longer.
-const LENGTH: &str = "-max_len=8192";
+const LENGTH: &str = "-max_len=2048";
 /// More memory than any reader may take, in MiB.
 const MEMORY: &str = "-rss_limit_mb=1024";
 
