@@ -1,4 +1,6 @@
 //! What is supervised: the same services for everybody, in no supervisor's words.
+//!
+//! `rival` turns it into files. What a service does is tests/stamp's.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Medians, the table and its verdicts, and the same as JSON.
 //!
-//! A row of ours is met when its goal is, and when it is no more than 10 % behind the best of the others.
+//! A row of ours is met when its goal is, and when it keeps the distance to the best of the others that it must.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,6 @@ use serde::Serialize;
 
 use super::rival::Rival;
 use super::row::{Goal, Row};
-
-/// Within this of the best counts as equal.
-const EQUAL: f64 = 1.0 / 1.1;
 
 /// Every figure of every round.
 #[derive(Debug, Default)]
@@ -67,7 +64,7 @@ impl Found {
                 Goal::None => None,
             },
             goal_met: ours.and_then(|ours| goal.is_met_by(ours)),
-            race_met: times_best.filter(|_| row.is_a_race()).map(|times| times >= EQUAL),
+            race_met: times_best.filter(|_| row.is_a_race()).map(|times| times >= row.lead()),
             times_best,
             medians,
             rounds,

@@ -1,4 +1,6 @@
 //! dinit: a description per service, and `boot`, which waits for all of them.
+//!
+//! No start limit and, where none is asked for, no delay; its programs come from the outside.
 
 use std::fmt::Write as _;
 use std::fs;

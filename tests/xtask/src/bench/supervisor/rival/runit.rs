@@ -1,4 +1,6 @@
 //! runit: its own PID 1, whose second stage is runsvdir over a directory of services.
+//!
+//! It knows neither needs nor delays; a service that ran for less than a second waits for one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
