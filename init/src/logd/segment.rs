@@ -144,6 +144,10 @@ impl Reader {
     ///
     /// # Errors
     /// Those of read(2).
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "an iterator's end is one; this one may go on behind it"
+    )]
     pub fn next(&mut self) -> io::Result<Next> {
         let (begun, spoiled) = (self.offset(), self.spoiled);
         while let Some(bytes) = self.hold(HEADER)?.and_then(|bytes| bytes.first_chunk::<HEADER>()) {
