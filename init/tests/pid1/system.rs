@@ -298,6 +298,10 @@ fn clients_that_send_rubbish_or_never_read_harm_nobody(boot: &Boot) {
                 _ => None,
             }
         };
+        // What is opened late is open now.
+        let pid = pid1.pid("worker");
+        meddle::kill(pid);
+        pid1.until_another("worker", pid);
         thread::sleep(Duration::from_millis(300));
         let before = look::descriptors();
         // Half a message, bytes of no message, and one that is too long: refused, and the next is answered.
