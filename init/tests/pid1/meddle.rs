@@ -30,7 +30,10 @@ pub(crate) struct Frozen(PathBuf);
 
 impl Frozen {
     pub(crate) fn pid1() -> Self {
+        // It may be in the hierarchy's root, which cannot be frozen.
         let group = Path::new(cgroup::SELF).to_owned();
+        fs::create_dir_all(&group).unwrap();
+        fs::write(group.join("cgroup.procs"), "1").unwrap();
         fs::write(group.join("cgroup.freeze"), "1").unwrap();
         let frozen = Self(group);
         until("PID 1 is frozen", PATIENCE, || {

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use init::control::CONTROL;
 use init::control::message::{Answer, Order, PACKET_MAX, Request, StateName};
+use init::control::{CONTROL, client};
 use node_sys::packet::{Connection, Received, Sent};
 
 use crate::ask::{PATIENCE, Pid1, until};
@@ -167,7 +167,9 @@ fn ten_restarts_leave_no_descriptor_and_no_group_behind(boot: &Boot) {
         });
         pid1.stop("missing");
         pid1.until("missing", StateName::Off);
-        assert_eq!(rest(), before, "descriptors of PID 1, control groups");
+        let after = rest();
+        // Fewer is no leak: some are opened only while somebody asks.
+        assert!(after.0 <= before.0 && after.1 == before.1, "{before:?}, then {after:?}");
     });
 }
 
@@ -296,6 +298,10 @@ fn clients_that_send_rubbish_or_never_read_harm_nobody(boot: &Boot) {
                 _ => None,
             }
         };
+        // What is opened late is open now.
+        let pid = pid1.pid("worker");
+        meddle::kill(pid);
+        pid1.until_another("worker", pid);
         thread::sleep(Duration::from_millis(300));
         let before = look::descriptors();
         // Half a message, bytes of no message, and one that is too long: refused, and the next is answered.
@@ -337,6 +343,8 @@ fn clients_that_send_rubbish_or_never_read_harm_nobody(boot: &Boot) {
             }
         }
         report(&format!("10 000 connections in {:?}", began.elapsed()));
+        // Seats of the last ones are free once PID 1 has seen that they are gone; who comes before that is hung up on.
+        until("there is a seat again", PATIENCE, || client::ask(Path::new(CONTROL), &Request::Own).ok());
         let pid = pid1.pid("worker");
         meddle::kill(pid);
         pid1.until_another("worker", pid);
