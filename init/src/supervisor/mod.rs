@@ -103,6 +103,8 @@ pub struct Supervisor {
     changed: bool,
     /// Whether it is to replace itself at the end of the turn.
     reexec: bool,
+    /// Whether the machine came up in this turn.
+    came_up: bool,
 }
 
 impl Supervisor {
@@ -163,6 +165,7 @@ impl Supervisor {
             memory,
             changed: true,
             reexec: false,
+            came_up: false,
         })
     }
 
@@ -188,6 +191,10 @@ impl Supervisor {
             self.remember();
             if std::mem::take(&mut self.reexec) {
                 self.replace(now);
+            }
+            if std::mem::take(&mut self.came_up) {
+                // Most of what ran until now never runs again. If it stays, it stays.
+                let _ = node_sys::memory::forget_code();
             }
             self.counters.turned(began);
             match self.poll.wait(Some(self.patience(now))) {
@@ -390,8 +397,7 @@ impl Supervisor {
         match demand {
             Demand::Up => {
                 self.tell_that_up(now);
-                // Most of what ran until now never runs again. If it stays, it stays.
-                let _ = node_sys::memory::forget_code();
+                self.came_up = true;
             }
             Demand::Alarm { service, why } => {
                 let text = format!("{}: {why}", self.services.name(service));

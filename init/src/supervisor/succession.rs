@@ -235,6 +235,7 @@ impl Supervisor {
             memory: Some(memory),
             changed: true,
             reexec: false,
+            came_up: false,
         };
         supervisor.take_over(reason, now);
         Ok(supervisor)

@@ -123,7 +123,7 @@ impl Group {
     /// Whether nobody is in it. When that cannot be told it counts as busy: a second copy of a
     /// service would be worse than none.
     pub(super) fn is_empty(&mut self) -> bool {
-        self.events().and_then(|events| reread(events)).is_ok_and(|text| cgroup::is_empty(&text))
+        self.events().and_then(reread).is_ok_and(|text| cgroup::is_empty(&text))
     }
 
     fn events(&mut self) -> io::Result<&File> {
