@@ -52,15 +52,17 @@ struct Input {
     bytes: u64,
 }
 
-/// The smallest, as many as there is room for.
+/// Of every size some, as many as there is room for: the small ones alone reach little.
 fn few(mut inputs: Vec<Input>) -> Vec<Input> {
     inputs.sort_by(|a, b| (a.bytes, &a.path).cmp(&(b.bytes, &b.path)));
-    let mut sum = 0;
+    let step = inputs.len().div_ceil(FILES_MAX).max(1);
+    let mut left = BYTES_MAX;
     let mut fits = |input: &Input| {
-        sum += input.bytes;
-        sum <= BYTES_MAX
+        let rest = left.checked_sub(input.bytes);
+        left = rest.unwrap_or(left);
+        rest.is_some()
     };
-    inputs.into_iter().take(FILES_MAX).take_while(|input| fits(input)).collect()
+    inputs.into_iter().step_by(step).filter(|input| fits(input)).collect()
 }
 
 fn list(directory: &Path) -> Result<Vec<Input>> {
@@ -82,9 +84,10 @@ mod tests {
     }
 
     #[test]
-    fn few_small_inputs_are_kept() {
-        let many = (0..100).map(|n| input(&n.to_string(), 10)).collect();
-        assert_eq!(few(many).len(), FILES_MAX);
+    fn few_inputs_of_every_size_are_kept() {
+        let many = (0..110).map(|n| input(&n.to_string(), n)).collect();
+        let sizes: Vec<u64> = few(many).iter().map(|input| input.bytes).collect();
+        assert_eq!(sizes, (0..110).step_by(110 / FILES_MAX).collect::<Vec<u64>>());
         let large = vec![input("a", BYTES_MAX), input("b", 1), input("c", 2)];
         let names: Vec<_> = few(large).into_iter().map(|input| input.path).collect();
         assert_eq!(names, [Path::new("b"), Path::new("c")]);
