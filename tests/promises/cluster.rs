@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::cluster::Cluster;
+use e2e::node::Asker;
 use e2e::{cli, wait};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
@@ -244,6 +245,14 @@ fn rebooted_worker(shared: &Shared) -> Result<()> {
     };
     let before = cluster.node_ready("w1", patience())?;
     let boot = before["status"]["nodeInfo"]["bootID"].clone();
+    // One that was just killed has not asked yet to be told of the machine's end.
+    let asker = Asker::new(&cluster.made());
+    wait::until("the kubelet waits to hear of the machine's end", patience(), || {
+        let starts = cluster.console("w1")?.matches("service kubelet: ready").count();
+        let asked = asker.text(&["logs", "--node", "w1", "login"])?.matches("wants to know").count();
+        ensure!(asked >= starts, "it was ready {starts} times and has asked {asked} times");
+        Ok(())
+    })?;
     cli::run(["lab", "machine", "reboot", cluster.lab(), "w1"])?;
     let after = wait::until("the node is back from another boot", patience(), || {
         let node = cluster.node_ready("w1", Duration::from_secs(1))?;

@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::build::{Built, Options, Workshop};
 use crate::cmd::mirror::MirrorArgs;
 use crate::cmd::{Context, fetch, roles};
+use crate::emit;
 use crate::profile::{Component, ComponentName, Profiles, Source};
 
 /// Arguments.
@@ -138,7 +139,8 @@ fn publish(
     for (path, node) in built.manifest.iter() {
         if matches!(node.kind, Kind::File { .. }) {
             let to = directory.join(path.name());
-            std::fs::copy(built.file(path), &to).with_context(|| format!("writing {}", to.display()))?;
+            // A lab may be running on what is there: it keeps its own.
+            emit::publish_file(&built.file(path), &to)?;
             published.push(to);
         }
     }

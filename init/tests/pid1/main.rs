@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers are tests too")]
 
 mod actor;
+mod api;
 mod ask;
 mod boot;
 mod dependencies;
@@ -22,6 +23,7 @@ mod machine;
 mod meddle;
 mod processes;
 mod readiness;
+mod soak;
 mod strain;
 mod succession;
 mod system;
@@ -54,6 +56,7 @@ fn all() -> Vec<Scenario> {
         system::scenarios(),
         succession::scenarios(),
         logs::scenarios(),
+        soak::scenarios(),
     ]
     .concat()
 }

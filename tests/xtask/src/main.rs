@@ -17,6 +17,7 @@ mod mutants;
 mod repro;
 mod run;
 mod scenarios;
+mod soak;
 mod tally;
 mod test;
 mod tidy;
@@ -47,6 +48,8 @@ enum Task {
     Mutants(mutants::Args),
     /// Any bytes, for everything that reads bytes from elsewhere
     Fuzz(fuzz::Args),
+    /// Half an hour of kills, stops, reloads, storms and clients on one machine: what is left of it?
+    Soak(soak::Args),
     /// How fast lines go from a service's pipe to their rings, beside s6-log
     LogPath(log_path::Args),
     #[command(name = repro::elsewhere::TASK, hide = true)]
@@ -64,6 +67,7 @@ fn main() -> Result<()> {
         Task::Demo(args) => demo::run(&args),
         Task::Repro(args) => repro::run(&args).and_then(Tally::verdict),
         Task::Fuzz(args) => fuzz::run(&args).and_then(Tally::verdict),
+        Task::Soak(args) => soak::run(&args),
         Task::LogPath(args) => log_path::run(&args),
         Task::Elsewhere => repro::elsewhere::enter(),
         Task::Room => bench::supervisor::enter(),
