@@ -133,9 +133,17 @@ impl Server {
         Ok(Self { listener, seats, generations: saved.generations, buffer: vec![0; PACKET_MAX] })
     }
 
-    /// Takes who waits to connect; too many are hung up on at once.
-    pub fn accept(&mut self, poll: &Poll) {
+    /// Takes who waits to connect; too many are hung up on at once. Those that are gone, if that was found out.
+    pub fn accept(&mut self, poll: &Poll) -> Vec<Client> {
+        let mut gone = Vec::new();
         while let Ok(Some((connection, peer))) = self.listener.accept() {
+            if self.seats.iter().all(Option::is_some) {
+                // Who has gone already must not keep out who has come: it wants no answer any more.
+                for (slot, seat) in self.seats.iter_mut().enumerate() {
+                    let seat = seat.take_if(|seat| seat.connection.has_hung_up());
+                    gone.extend(seat.map(|seat| Client { slot, generation: seat.generation }));
+                }
+            }
             let Some((slot, seat)) = self.seats.iter_mut().enumerate().find(|(_, seat)| seat.is_none())
             else {
                 continue;
@@ -147,6 +155,7 @@ impl Server {
                     Some(Seat { connection, pid: peer.pid, user: peer.user, generation: self.generations });
             }
         }
+        gone
     }
 
     /// What the client at `slot` wants.

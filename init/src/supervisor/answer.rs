@@ -20,11 +20,7 @@ impl Supervisor {
     pub(super) fn hear_client(&mut self, seat: usize, now: Monotonic) {
         for (client, heard) in self.server.hear(seat, &self.poll) {
             match heard {
-                Heard::Gone => {
-                    self.prober.gone(client);
-                    self.logs.gone(client, now);
-                    self.herald.is_done(client);
-                }
+                Heard::Gone => self.client_gone(client, now),
                 Heard::Request(request) => {
                     if let Some(answer) = self.answer(client, request, now) {
                         self.server.answer(client, &answer, &[], &self.poll);
@@ -32,6 +28,12 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    pub(super) fn client_gone(&mut self, client: Client, now: Monotonic) {
+        self.prober.gone(client);
+        self.logs.gone(client, now);
+        self.herald.is_done(client);
     }
 
     /// The answer; findings of probed have none.

@@ -247,7 +247,11 @@ impl Supervisor {
             match token {
                 Token::Signals => self.take_signals(now),
                 Token::Key(n) => self.take_keys(n, now),
-                Token::Control => self.server.accept(&self.poll),
+                Token::Control => {
+                    for client in self.server.accept(&self.poll) {
+                        self.client_gone(client, now);
+                    }
+                }
                 Token::Client(seat) => self.hear_client(seat, now),
                 Token::Clock => {
                     if let Some(event) = self.strain.clock(&self.poll) {

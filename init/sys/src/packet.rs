@@ -133,6 +133,17 @@ impl Connection {
         Ok((Self(a), Self(b)))
     }
 
+    /// Whether the other end is gone, whatever it said before.
+    #[must_use]
+    pub fn has_hung_up(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut looked_at = [PollFd::new(&self.0, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut looked_at, Some(&at_once)).is_ok_and(|_| {
+            looked_at.iter().any(|end| end.revents().intersects(PollFlags::HUP | PollFlags::ERR))
+        })
+    }
+
     /// Has sends and receives give up after `patience`, as if there were no room or nothing there.
     ///
     /// # Errors
@@ -211,6 +222,15 @@ mod tests {
     use std::io::{Read as _, Write as _};
 
     use super::*;
+
+    #[test]
+    fn who_has_gone_has_hung_up_whatever_is_still_to_be_read() {
+        let (here, there) = Connection::pair().unwrap();
+        there.send(b"hello", &[]).unwrap();
+        assert!(!here.has_hung_up());
+        drop(there);
+        assert!(here.has_hung_up());
+    }
 
     #[test]
     fn a_packet_arrives_whole_with_its_descriptors_and_its_sender() {
