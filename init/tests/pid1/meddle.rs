@@ -16,7 +16,12 @@ use crate::ask::{PATIENCE, until};
 
 /// Kills a process that is there.
 pub(crate) fn kill(pid: i32) {
-    node_sys::signal::kill(pid, || true).unwrap();
+    try_kill(pid).unwrap();
+}
+
+/// Kills a process that may have gone.
+pub(crate) fn try_kill(pid: i32) -> std::io::Result<()> {
+    node_sys::signal::kill(pid, || true)
 }
 
 /// Lets actors go on that wait for the file.

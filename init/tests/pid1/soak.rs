@@ -217,10 +217,10 @@ impl<'a> Soak<'a> {
     fn kill(&self, name: &str) -> &'static str {
         match self.pid1.service(name).pid {
             // It may be gone by now, but its number is not given to anybody else so soon.
-            Some(pid) => {
-                meddle::kill(pid);
-                "kill"
-            }
+            Some(pid) => match meddle::try_kill(pid) {
+                Ok(()) => "kill",
+                Err(_) => "gone before the kill",
+            },
             None => "nobody to kill",
         }
     }
