@@ -133,10 +133,10 @@ impl Supervisor {
             poll.add(device, Token::Key(n).to_raw(), Interest::Read)?;
         }
         let server = Server::listen(&poll)?;
-        let runner = Runner::new(table.clone(), Path::new(NOTIFY_SOCKET))?;
         // Spreads pauses between machines that were switched on at once; it guards nothing.
         let seed = u64::from(node_sys::uptime::since_boot().subsec_nanos()) ^ now.millis();
         let mut services = Services::new(table, seed, HISTORY, now);
+        let runner = Runner::new(services.units(), Path::new(NOTIFY_SOCKET))?;
         let (dog, told) = Dog::arm(now);
         services.note(None, &told, now);
         let (strain, untold) = Strain::watch(&poll, None);

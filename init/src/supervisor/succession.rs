@@ -211,12 +211,13 @@ impl Supervisor {
         for (n, device) in keys.iter().enumerate() {
             poll.add(device, Token::Key(n).to_raw(), Interest::Read)?;
         }
+        let services = Services::restore(table, &estate.services).map_err(no_words)?;
         let mut supervisor = Self {
             strain: Strain::watch(&poll, Some(now)).0,
             insistence: Insistence::default(),
             server: Server::restore(&estate.server, &poll)?,
-            services: Services::restore(table.clone(), &estate.services).map_err(no_words)?,
-            runner: Runner::restore(table, estate.seats, Path::new(NOTIFY_SOCKET), &poll)?,
+            runner: Runner::restore(services.units(), estate.seats, Path::new(NOTIFY_SOCKET), &poll)?,
+            services,
             logs: Logs::restore(&estate.logs)?,
             dog: Dog::restore(estate.dog, now)?,
             poll,

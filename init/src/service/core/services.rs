@@ -4,6 +4,8 @@
 //! order; it calls again with [`Event::Time`] at [`Services::deadline`]. Everything else here
 //! only looks. How it is decided is in the other files.
 
+use std::rc::Rc;
+
 use machine_config::service::{Edge, Place, Table, Unit};
 
 use super::action::Step;
@@ -23,7 +25,7 @@ use crate::monotonic::Monotonic;
 /// The services of a machine.
 #[derive(Debug)]
 pub struct Services {
-    pub(super) units: Vec<Unit>,
+    pub(super) units: Vec<Rc<Unit>>,
     pub(super) graph: Graph,
     pub(super) members: Vec<Member>,
     pub(super) machine: Machine,
@@ -45,8 +47,8 @@ impl Services {
 
     pub(super) fn of(table: Table, members: Vec<Member>, machine: Machine) -> Self {
         let graph = Graph::of(&table.units);
-        let mut services =
-            Self { units: table.units, graph, members, machine, leaving: Vec::new(), starved: None };
+        let units = table.units.into_iter().map(Rc::new).collect();
+        let mut services = Self { units, graph, members, machine, leaving: Vec::new(), starved: None };
         services.machine.unsettled = true;
         services
     }
@@ -207,7 +209,13 @@ impl Services {
     /// What a service is.
     #[must_use]
     pub fn unit(&self, place: Place) -> Option<&Unit> {
-        self.units.get(place.index())
+        self.units.get(place.index()).map(Rc::as_ref)
+    }
+
+    /// What all services are, to be shared with whoever runs them.
+    #[must_use]
+    pub fn units(&self) -> &[Rc<Unit>] {
+        &self.units
     }
 
     /// A service's name.

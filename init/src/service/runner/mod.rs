@@ -12,8 +12,9 @@ mod seat;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
+use std::rc::Rc;
 
-use machine_config::service::{Place, Table};
+use machine_config::service::{Place, Unit};
 use node_sys::event::Poll;
 use node_sys::process::{Exit, Pid};
 
@@ -31,12 +32,12 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// A seat for each service of `table`. Nothing is started.
+    /// A seat for each of these services, by place. Nothing is started.
     ///
     /// # Errors
     /// Those of pipe2(2), and of a table that no builder made.
-    pub fn new(table: Table, notify_socket: &Path) -> io::Result<Self> {
-        let seats = table.units.into_iter().map(Seat::new).collect::<io::Result<_>>()?;
+    pub fn new(units: &[Rc<Unit>], notify_socket: &Path) -> io::Result<Self> {
+        let seats = units.iter().map(|unit| Seat::new(Rc::clone(unit))).collect::<io::Result<_>>()?;
         Ok(Self { seats, notify: notify(notify_socket) })
     }
 
@@ -51,13 +52,13 @@ impl Runner {
     /// # Errors
     /// A descriptor is not what it should be; those of epoll_ctl(2).
     pub fn restore(
-        table: Table,
+        units: &[Rc<Unit>],
         saved: Vec<SavedSeat>,
         notify_socket: &Path,
         poll: &Poll,
     ) -> io::Result<Self> {
-        let seats = table.units.into_iter().zip(saved).zip(0..);
-        let seat = |((unit, saved), place)| Seat::restore(unit, saved, Place(place), poll);
+        let seats = units.iter().zip(saved).zip(0..);
+        let seat = |((unit, saved), place)| Seat::restore(Rc::clone(unit), saved, Place(place), poll);
         Ok(Self { notify: notify(notify_socket), seats: seats.map(seat).collect::<io::Result<_>>()? })
     }
 

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
 
 use machine_config::service::{KillScope, Place, Unit};
 use node_sys::adoption::KeptChild;
@@ -95,7 +96,7 @@ impl Seat {
         }
     }
 
-    pub(super) fn restore(unit: Unit, saved: SavedSeat, place: Place, poll: &Poll) -> io::Result<Self> {
+    pub(super) fn restore(unit: Rc<Unit>, saved: SavedSeat, place: Place, poll: &Poll) -> io::Result<Self> {
         let SavedSeat { output: (read, write), group, main, step, reload, watched } = saved;
         let group = match group {
             Some(spent) => {

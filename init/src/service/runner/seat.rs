@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 
 use machine_config::service::{Place, Ready, Reload, StopSignal, Unit};
 use node_sys::event::{self, Interest, Poll};
@@ -28,7 +29,7 @@ const PATH: &str = "PATH=/usr/sbin:/usr/bin";
 /// A service's place to work.
 #[derive(Debug)]
 pub(super) struct Seat {
-    pub(super) unit: Unit,
+    pub(super) unit: Rc<Unit>,
     pub(super) fence: Option<Fence>,
     pub(super) group: Option<Group>,
     /// Whether the group is to be removed at the end of the turn, unless it is wanted again before.
@@ -55,7 +56,7 @@ pub(super) struct Main {
 }
 
 impl Seat {
-    pub(super) fn new(unit: Unit) -> io::Result<Self> {
+    pub(super) fn new(unit: Rc<Unit>) -> io::Result<Self> {
         let (output, output_write) = event::pipe()?;
         // Less is enough for most: it is what a service may say while nobody reads.
         let _ = event::set_pipe_size(&output, LOG_PIPE);
