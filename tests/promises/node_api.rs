@@ -38,6 +38,7 @@ pub fn trials() -> Vec<Trial> {
         trial("a_service_that_others_need_is_stopped_with_them_or_not_at_all", cascade),
         trial("a_held_service_stays_as_it_is_until_it_is_released", hold),
         trial("only_signals_that_its_spec_allows_reach_a_service", signal),
+        trial("a_pid_1_that_replaces_itself_keeps_every_process_and_says_so", replace),
         trial("a_certificate_of_another_authority_or_an_expired_one_is_refused", strangers),
         trial("a_reader_that_calls_reboot_is_told_who_may_and_nothing_happens", roles),
         trial("a_reboot_is_answered_before_it_happens_and_the_machine_boots_anew", reboot),
@@ -393,6 +394,30 @@ fn signal(shared: &Shared) -> Result<()> {
 }
 
 /// One more identity of the cluster.
+fn replace(shared: &Shared) -> Result<()> {
+    let asker = admin(shared);
+    let processes = || -> Result<Vec<(Value, Value, Value)>> {
+        let reply = asker.one(VICTIM, &["services"])?;
+        let services = reply["services"].as_array().context("no list of services")?;
+        let of =
+            |service: &Value| (service["name"].clone(), service["pid"].clone(), service["starts"].clone());
+        Ok(services.iter().map(of).collect())
+    };
+    reaches(&asker, "kubelet", "ready")?;
+    let (before, since) = (processes()?, boot_id(&asker, VICTIM)?);
+    asker.one(VICTIM, &["pid1", "reexec"])?;
+    wait::until("PID 1 says that it goes on", patience(), || {
+        let events = asker.text(&["events", "--node", VICTIM])?;
+        ensure!(events.contains("PID 1 goes on after replacing itself"), "{events}");
+        Ok(())
+    })?;
+    ensure!(processes()? == before, "{:?} instead of {before:?}", processes()?);
+    ensure!(boot_id(&asker, VICTIM)? == since, "the machine was rebooted");
+    // And it still supervises.
+    done(&asker, &["services", "restart", "kube-proxy"])?;
+    reaches(&asker, "kube-proxy", "ready").map(drop)
+}
+
 fn identity(shared: &Shared, name: &str, words: &[&str]) -> Result<Asker> {
     let made = shared.cluster.made();
     let directory = made.to_string_lossy();
