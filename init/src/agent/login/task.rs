@@ -15,6 +15,7 @@ use zbus::connection::Connection;
 
 use super::bus;
 use super::lock::Locks;
+use crate::agent::files::{self, FileError};
 use crate::agent::notify::Notifier;
 use crate::agent::paths::LOGIN;
 use crate::control::CONTROL;
@@ -27,6 +28,9 @@ pub enum LoginError {
     /// The socket does not work.
     #[error("listening at {LOGIN}")]
     Listen(#[source] io::Error),
+    /// A former agent's socket cannot be removed.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// PID 1 does not tell.
     #[error("asking PID 1 to be told of the machine's end")]
     Control(#[source] ControlError),
@@ -53,7 +57,7 @@ pub fn run() -> Result<(), LoginError> {
 }
 
 async fn serve() -> Result<(), LoginError> {
-    let listener = listen().map_err(LoginError::Listen)?;
+    let listener = listen()?;
     let locks = Locks::default();
     let clients = Arc::new(Mutex::new(Vec::new()));
     let (pid1, end) = hear_of_end()?;
@@ -75,13 +79,10 @@ async fn serve() -> Result<(), LoginError> {
     pid1.say(&Request::ReadyToEnd).map_err(LoginError::Control)
 }
 
-fn listen() -> io::Result<UnixListener> {
-    match fs::remove_file(LOGIN) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(LOGIN)?;
-    fs::set_permissions(Path::new(LOGIN), Permissions::from_mode(0o600))?;
+fn listen() -> Result<UnixListener, LoginError> {
+    files::remove(Path::new(LOGIN))?;
+    let listener = UnixListener::bind(LOGIN).map_err(LoginError::Listen)?;
+    fs::set_permissions(LOGIN, Permissions::from_mode(0o600)).map_err(LoginError::Listen)?;
     Ok(listener)
 }
 

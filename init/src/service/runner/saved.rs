@@ -110,8 +110,9 @@ impl Seat {
             None => None,
         };
         let main = main.map(|main| main.restore(place, poll)).transpose()?;
-        let step = step.map(|(instance, kind, index, child)| Ok((instance, kind, index, child.adopt()?)));
-        let reload = reload.map(|(instance, child)| Ok((instance, child.adopt()?)));
+        let step = step
+            .map(|(instance, kind, index, child)| child.adopt().map(|child| (instance, kind, index, child)));
+        let reload = reload.map(|(instance, child)| child.adopt().map(|child| (instance, child)));
         Ok(Self {
             fence: fence::of(&unit.sandbox)?,
             unit,
@@ -120,8 +121,8 @@ impl Seat {
             output: resume::adopt(read)?,
             output_write: resume::adopt(write)?,
             main,
-            step: step.transpose().map_err(|error: io::Error| error)?,
-            reload: reload.transpose().map_err(|error: io::Error| error)?,
+            step: step.transpose()?,
+            reload: reload.transpose()?,
             watched,
         })
     }
