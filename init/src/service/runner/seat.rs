@@ -7,11 +7,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use machine_config::service::{Place, Ready, Reload, StopSignal, Unit};
 use node_sys::event::{self, Interest, Poll};
 use node_sys::fence::Fence;
-use node_sys::process::{Child, Exit, Pid, Signal, Spawn};
+use node_sys::process::{Child, Exit, Pid, Signal};
+use node_sys::spawn::Spawn;
 
 use super::group::Group;
 use super::overlay;
@@ -30,7 +32,7 @@ const PATH: &str = "PATH=/usr/sbin:/usr/bin";
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) unit: Rc<Unit>,
-    pub(super) fence: Option<Fence>,
+    pub(super) fence: Option<Arc<Fence>>,
     pub(super) group: Option<Group>,
     /// Whether the group is to be removed at the end of the turn, unless it is wanted again before.
     pub(super) left: bool,
