@@ -66,13 +66,18 @@ impl Services {
             let is_pulled = dependents
                 .filter(|dependent| dependent.kind != EdgeKind::After)
                 .any(|dependent| self.member(dependent.place).is_some_and(pulled));
-            if let Some(member) = self.members.get_mut(place.index()) {
-                let wanted = match member.goal {
-                    Goal::Up => true,
-                    Goal::OnDemand => is_pulled,
-                    Goal::WhenUp | Goal::Down => false,
-                };
-                member.desired = !ending && if member.hold.is_some() { member.desired } else { wanted };
+            let Some(member) = self.member(place) else { continue };
+            let wanted = match member.goal {
+                _ if member.hold.is_some() => member.desired,
+                Goal::Up => true,
+                Goal::OnDemand => is_pulled,
+                Goal::WhenUp | Goal::Down => false,
+            };
+            let desired = wanted && !ending;
+            if desired != member.desired
+                && let Some(member) = self.members.get_mut(place.index())
+            {
+                member.desired = desired;
             }
         }
         self.leaving.clear();
@@ -114,31 +119,34 @@ impl Services {
     /// One step for one service.
     fn nudge(&mut self, place: Place) {
         let Some(member) = self.member(place) else { return };
-        let (state, desired) = (member.state.clone(), member.desired);
-        let blocked = if desired { self.blocking(place) } else { None };
-        let leaves = self.leaving.get(place.index()).copied().flatten().filter(|_| self.may_stop(place));
-        let Some(mut seat) = self.seat(place) else { return };
-        match state {
-            State::Off if desired => seat.enter(State::Waiting, Cause::Wanted),
+        let (state, cause) = match &member.state {
+            State::Off if member.desired => (State::Waiting, Cause::Wanted),
             State::Waiting | State::Blocked { .. } | State::Backoff { .. } | State::Failed | State::Done
-                if !desired =>
+                if !member.desired =>
             {
-                seat.enter(State::Off, Cause::Unwanted);
+                (State::Off, Cause::Unwanted)
             }
-            State::Waiting => {
-                if let Some(on) = blocked {
-                    seat.enter(State::Blocked { on }, Cause::NeedFailed(on));
-                }
-            }
-            State::Blocked { .. } => match blocked {
-                Some(on) => seat.member.state = State::Blocked { on },
-                None => seat.enter(State::Waiting, Cause::NeedRetried),
+            State::Waiting => match self.blocking(place) {
+                Some(on) => (State::Blocked { on }, Cause::NeedFailed(on)),
+                None => return,
+            },
+            State::Blocked { on: before } => match self.blocking(place) {
+                Some(on) if on == *before => return,
+                Some(on) => (State::Blocked { on }, Cause::NeedFailed(on)),
+                None => (State::Waiting, Cause::NeedRetried),
             },
             _ => {
-                if let Some(why) = leaves {
+                let leaves = self.leaving.get(place.index()).copied().flatten();
+                if let Some(why) = leaves.filter(|_| self.may_stop(place))
+                    && let Some(mut seat) = self.seat(place)
+                {
                     seat.stop(why);
                 }
+                return;
             }
+        };
+        if let Some(mut seat) = self.seat(place) {
+            seat.enter(state, cause);
         }
     }
 
@@ -224,7 +232,7 @@ impl Services {
         let is_up = self
             .units
             .iter()
-            .zip(&self.members)
+            .zip(self.members.iter())
             .all(|(unit, member)| !unit.milestone || member.state.is_up());
         if self.machine.up_since.is_some() || self.machine.ending.is_some() || !is_up {
             return;
@@ -232,7 +240,7 @@ impl Services {
         self.machine.up_since = Some(self.machine.now);
         self.machine.record(None, None, Cause::Up);
         self.machine.steps.push(Step::Machine(Demand::Up));
-        for member in self.members.iter_mut().filter(|member| member.goal == Goal::WhenUp) {
+        for (_, member) in self.members.iter_mut(|member| member.goal == Goal::WhenUp) {
             member.goal = Goal::Up;
         }
         self.machine.unsettled = true;
@@ -270,7 +278,7 @@ impl Services {
         let states = self
             .units
             .iter()
-            .zip(&self.members)
+            .zip(self.members.iter())
             .filter_map(|(unit, member)| Seat::deadline(unit, member, &self.machine));
         let may_ask = self.questions() < ASKED_MAX;
         let probes =

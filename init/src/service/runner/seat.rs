@@ -258,6 +258,14 @@ impl Seat {
         is_line.then_some((main.instance, Report::WroteReady))
     }
 
+    /// Whether process `pid` runs for it.
+    pub(super) fn has(&self, pid: Pid) -> bool {
+        let main = self.main.iter().map(|main| &main.child);
+        let step = self.step.iter().map(|(.., child)| child);
+        let reload = self.reload.iter().map(|(_, child)| child);
+        main.chain(step).chain(reload).any(|child| child.pid == pid)
+    }
+
     /// What the end of process `pid` means, if it is one of this service's.
     pub(super) fn reaped(&mut self, pid: Pid, exit: Exit, poll: &Poll) -> Vec<(Instance, Report)> {
         if self.main.as_ref().is_some_and(|main| main.child.pid == pid) {
