@@ -163,6 +163,14 @@ fn invariant_8_nothing_is_made_after_the_latch(world: &World, place: Place) {
     assert!(!world.ended, "8: {place:?} starts although the machine ends");
 }
 
+/// Who waited would be nothing but an end that is never reached, or a timer that starts something after it.
+fn invariant_8_nobody_waits_for_a_start_after_the_latch(world: &World) {
+    for (place, member) in world.services.places().zip(&world.services.members) {
+        let waits = matches!(member.state, State::Waiting | State::Blocked { .. } | State::Backoff { .. });
+        assert!(!(world.ended && waits), "8: {place:?} is {:?} although the machine ends", member.state);
+    }
+}
+
 fn invariant_10_nothing_remains_of_what_is_off(world: &World) {
     for (place, (actor, member)) in
         world.services.places().zip(world.actors.iter().zip(&world.services.members))
@@ -353,6 +361,7 @@ pub fn after_event(world: &mut World, before: &Before, quiet: bool) {
 pub fn at_rest(world: &mut World) {
     invariant_3_every_end_is_attributed_once(world);
     invariant_6_a_stop_ends_in_time(world);
+    invariant_8_nobody_waits_for_a_start_after_the_latch(world);
     invariant_10_nothing_remains_of_what_is_off(world);
     invariant_21_what_failed_has_a_timer_or_a_verdict(world);
 }
