@@ -88,6 +88,16 @@ fn invariant_2_one_main_process_and_none_beside_leftovers(world: &World, place: 
     }
 }
 
+/// A pause is no time for leftovers to end in: whoever rests has nothing left.
+fn invariant_2_who_rests_has_no_leftovers(world: &World) {
+    for (place, (actor, member)) in
+        world.services.places().zip(world.actors.iter().zip(&world.services.members))
+    {
+        let alone = !world.owns_group(place) || !actor.is_populated();
+        assert!(!member.state.rests() || alone, "2: leftovers of {place:?}, which is {:?}", member.state);
+    }
+}
+
 fn invariant_3_every_end_is_attributed_once(world: &World) {
     for (actor, member) in world.actors.iter().zip(&world.services.members) {
         assert_eq!(actor.main.is_some(), member.run.main, "3: {:?}", member.state);
@@ -359,6 +369,7 @@ pub fn after_event(world: &mut World, before: &Before, quiet: bool) {
 
 /// Checks what must hold once nothing is left to do.
 pub fn at_rest(world: &mut World) {
+    invariant_2_who_rests_has_no_leftovers(world);
     invariant_3_every_end_is_attributed_once(world);
     invariant_6_a_stop_ends_in_time(world);
     invariant_8_nobody_waits_for_a_start_after_the_latch(world);
