@@ -133,10 +133,7 @@ impl Header {
         // A cut line has no end in its block; a block always has at least one line. What a disk says may leave no
         // numbers for them.
         let first = self.first;
-        whole
-            .split(|byte| *byte == b'\n')
-            .zip(0_u64..)
-            .map(move |(line, n)| (first.saturating_add(n), line))
+        whole.split(|byte| *byte == b'\n').zip(0_u64..).map(move |(line, n)| (first.saturating_add(n), line))
     }
 }
 
