@@ -208,6 +208,8 @@ impl Copy {
             .env("CARGO_INCREMENTAL", "1")
             // Whether a case fails is asked, not which is the smallest.
             .env("PROPTEST_MAX_SHRINK_ITERS", "0")
+            // Nor is it kept, to be tried first the next time.
+            .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1")
             .env("SLIPWAY", slipway_path())
             .stderr(Stdio::null());
         cargo
