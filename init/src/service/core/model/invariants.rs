@@ -88,6 +88,16 @@ fn invariant_2_one_main_process_and_none_beside_leftovers(world: &World, place: 
     }
 }
 
+/// A pause is no time for leftovers to end in: whoever rests has nothing left.
+fn invariant_2_who_rests_has_no_leftovers(world: &World) {
+    for (place, (actor, member)) in
+        world.services.places().zip(world.actors.iter().zip(&world.services.members))
+    {
+        let alone = !world.owns_group(place) || !actor.is_populated();
+        assert!(!member.state.rests() || alone, "2: leftovers of {place:?}, which is {:?}", member.state);
+    }
+}
+
 fn invariant_3_every_end_is_attributed_once(world: &World) {
     for (actor, member) in world.actors.iter().zip(world.services.members.iter()) {
         assert_eq!(actor.main.is_some(), member.run.main, "3: {:?}", member.state);
@@ -161,6 +171,14 @@ fn last_change(world: &World, place: Place) -> Option<u64> {
 
 fn invariant_8_nothing_is_made_after_the_latch(world: &World, place: Place) {
     assert!(!world.ended, "8: {place:?} starts although the machine ends");
+}
+
+/// Who waited would be nothing but an end that is never reached, or a timer that starts something after it.
+fn invariant_8_nobody_waits_for_a_start_after_the_latch(world: &World) {
+    for (place, member) in world.services.places().zip(&world.services.members) {
+        let waits = matches!(member.state, State::Waiting | State::Blocked { .. } | State::Backoff { .. });
+        assert!(!(world.ended && waits), "8: {place:?} is {:?} although the machine ends", member.state);
+    }
 }
 
 fn invariant_10_nothing_remains_of_what_is_off(world: &World) {
@@ -355,8 +373,10 @@ pub fn after_event(world: &mut World, before: &Before, quiet: bool) {
 
 /// Checks what must hold once nothing is left to do.
 pub fn at_rest(world: &mut World) {
+    invariant_2_who_rests_has_no_leftovers(world);
     invariant_3_every_end_is_attributed_once(world);
     invariant_6_a_stop_ends_in_time(world);
+    invariant_8_nobody_waits_for_a_start_after_the_latch(world);
     invariant_10_nothing_remains_of_what_is_off(world);
     invariant_21_what_failed_has_a_timer_or_a_verdict(world);
 }
