@@ -90,6 +90,15 @@ impl<T> Deref for Remembered<T> {
     }
 }
 
+impl<'a, T> IntoIterator for &'a Remembered<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.iter()
+    }
+}
+
 impl<T: PartialEq> PartialEq for Remembered<T> {
     fn eq(&self, other: &Self) -> bool {
         self.items == other.items

@@ -4,6 +4,7 @@
 //! order; it calls again with [`Event::Time`] at [`Services::deadline`]. Everything else here
 //! only looks. How it is decided is in the other files.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use machine_config::service::{Edge, Place, Table, Unit};
@@ -35,7 +36,10 @@ pub struct Services {
     pub(super) leaving: Vec<Option<Reason>>,
     /// What the next start costs, if it waits for its turn only.
     pub(super) starved: Option<u64>,
+    /// What it was saved for.
     pub(super) shape: u32,
+    /// When time itself changes something, once it was asked.
+    due: OnceCell<Option<Monotonic>>,
 }
 
 impl Services {
@@ -53,7 +57,8 @@ impl Services {
         let shape = saved::shape(&table.units);
         let units = table.units.into_iter().map(Rc::new).collect();
         let members = Remembered::new(members);
-        let mut services = Self { units, graph, members, machine, leaving: Vec::new(), starved: None, shape };
+        let (leaving, starved, due) = (Vec::new(), None, OnceCell::new());
+        let mut services = Self { units, graph, members, machine, leaving, starved, shape, due };
         services.machine.unsettled = true;
         services
     }
@@ -149,13 +154,14 @@ impl Services {
 
     pub(super) fn settled(&mut self) -> Vec<Step> {
         self.settle();
+        self.due.take();
         std::mem::take(&mut self.machine.steps)
     }
 
     /// When [`Event::Time`] is due; never before the moment last told.
     #[must_use]
     pub fn deadline(&self) -> Option<Monotonic> {
-        self.next_deadline()
+        *self.due.get_or_init(|| self.next_deadline())
     }
 
     /// How the machine ends, if it does.

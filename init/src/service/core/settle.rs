@@ -61,16 +61,11 @@ impl Services {
     fn weigh(&mut self) {
         let ending = self.machine.ending.is_some();
         for place in self.places().rev() {
-            let pulled = |member: &Member| member.desired;
-            let dependents = self.graph.dependents(place).iter();
-            let is_pulled = dependents
-                .filter(|dependent| dependent.kind != EdgeKind::After)
-                .any(|dependent| self.member(dependent.place).is_some_and(pulled));
             let Some(member) = self.member(place) else { continue };
             let wanted = match member.goal {
                 _ if member.hold.is_some() => member.desired,
                 Goal::Up => true,
-                Goal::OnDemand => is_pulled,
+                Goal::OnDemand => self.is_pulled(place),
                 Goal::WhenUp | Goal::Down => false,
             };
             let desired = wanted && !ending;
@@ -85,6 +80,13 @@ impl Services {
             let reason = self.reason_to_go(place);
             self.leaving.push(reason);
         }
+    }
+
+    /// Whether somebody who is wanted wants it.
+    fn is_pulled(&self, place: Place) -> bool {
+        let mut dependents =
+            self.graph.dependents(place).iter().filter(|dependent| dependent.kind != EdgeKind::After);
+        dependents.any(|dependent| self.member(dependent.place).is_some_and(|member| member.desired))
     }
 
     fn reason_to_go(&self, place: Place) -> Option<Reason> {
@@ -121,10 +123,12 @@ impl Services {
         let Some(member) = self.member(place) else { return };
         let (state, cause) = match &member.state {
             State::Off if member.desired => (State::Waiting, Cause::Wanted),
-            State::Waiting | State::Blocked { .. } | State::Backoff { .. } | State::Failed | State::Done
-                if !member.desired =>
-            {
-                (State::Off, Cause::Unwanted)
+            State::Failed | State::Done if !member.desired => (State::Off, Cause::Unwanted),
+            State::Waiting | State::Blocked { .. } | State::Backoff { .. } if !member.desired => {
+                if let Some(mut seat) = self.seat(place) {
+                    seat.rest_instead(Cause::Unwanted);
+                }
+                return;
             }
             State::Waiting => match self.blocking(place) {
                 Some(on) => (State::Blocked { on }, Cause::NeedFailed(on)),
@@ -253,6 +257,9 @@ impl Services {
             .filter_map(|place| Some((self.member(place)?.run.health.due()?.0, place)))
             .filter(|(at, _)| *at <= self.machine.now)
             .collect();
+        if due.is_empty() {
+            return;
+        }
         due.sort_unstable();
         let free = ASKED_MAX.saturating_sub(self.questions());
         for (_, place) in due.into_iter().take(free) {

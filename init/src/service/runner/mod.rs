@@ -109,6 +109,10 @@ impl Runner {
                 Ok(()) => Report::GroupRemoved,
                 Err(error) => Report::CouldNot(Deed::Remove, error.to_string()),
             }),
+            Action::SpareGroup => Some(match seat.spare_group(poll) {
+                Ok(()) => Report::GroupRemoved,
+                Err(error) => Report::CouldNot(Deed::Remove, error.to_string()),
+            }),
             Action::RunReload => seat.run_reload(instance),
             Action::KillReload => could_not(Deed::Kill, seat.kill_reload()),
             Action::Ask { .. } | Action::Forget(_) | Action::FreezeLog => None,

@@ -350,6 +350,12 @@ impl Seat {
         if self.left { Ok(()) } else { self.remove_now(poll) }
     }
 
+    /// Keeps the group for the next instance, if that can have it as it is.
+    pub(super) fn spare_group(&mut self, poll: &Poll) -> io::Result<()> {
+        let can_stay = self.group.as_mut().is_some_and(Group::is_as_new);
+        if can_stay { Ok(()) } else { self.remove_now(poll) }
+    }
+
     /// The turn is over: what was left is removed. What cannot be is tried again in the next.
     pub(super) fn tidy(&mut self, poll: &Poll) {
         if self.left && self.remove_now(poll).is_ok() {
