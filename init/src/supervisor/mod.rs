@@ -272,7 +272,7 @@ impl Supervisor {
                     }
                 }
                 Token::Group(service) => {
-                    for event in self.runner.group_changed(service) {
+                    for event in self.runner.group_changed(service, &self.poll) {
                         self.happened(event, now);
                     }
                 }

@@ -268,7 +268,7 @@ impl Supervisor {
             Reason::Fault => self.recover(now),
         }
         for place in self.services.places() {
-            for event in self.runner.group_changed(place) {
+            for event in self.runner.group_changed(place, &self.poll) {
                 self.happened(event, now);
             }
         }

@@ -12,6 +12,7 @@ use std::ffi::{CString, c_char, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use syscalls::{Errno, Sysno, syscall};
@@ -300,8 +301,15 @@ struct Stack {
     base: *mut c_void,
 }
 
+/// The stack that a child gave back last, for the next one.
+static SPARE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
 impl Stack {
     fn new() -> io::Result<Self> {
+        let base = SPARE.swap(ptr::null_mut(), Ordering::Acquire);
+        if !base.is_null() {
+            return Ok(Self { base });
+        }
         let access = libc::PROT_READ | libc::PROT_WRITE;
         let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
         // SAFETY: new memory, wherever the kernel likes.
@@ -320,7 +328,10 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // SAFETY: it was mapped with this length, and whoever ran on it has left (`Lent`).
-        unsafe { libc::munmap(self.base, STACK) };
+        let base = SPARE.swap(self.base, Ordering::AcqRel);
+        if !base.is_null() {
+            // SAFETY: it was mapped with this length, and whoever ran on it has left (`Lent`).
+            unsafe { libc::munmap(base, STACK) };
+        }
     }
 }

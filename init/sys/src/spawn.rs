@@ -8,7 +8,9 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use rustix::pipe::PipeFlags;
 
 use crate::fence::Fence;
 use crate::launch::{Launch, Words};
@@ -43,13 +45,14 @@ impl Spawn<'_> {
     /// # Errors
     /// Those of pipe2(2), open(2), mmap(2) and clone3(2), and NUL bytes in what was handed in.
     pub fn start(&self) -> io::Result<Child> {
-        let null = File::open("/dev/null")?;
-        let (failure, failure_write) = crate::event::pipe()?;
+        // Both ends may be non-blocking: what is written into it is eight bytes, once.
+        let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
+        let (failure, failure_write) = rustix::pipe::pipe_with(flags)?;
         let launch = Launch {
             command: Words::of(self.command)?,
             environment: Words::of(self.environment)?,
             oom: CString::new(self.oom_score_adjust.to_string())?,
-            null: null.as_raw_fd(),
+            null: null()?,
             output: self.output.as_raw_fd(),
             failure: failure_write.as_raw_fd(),
             user: self.user,
@@ -59,6 +62,18 @@ impl Spawn<'_> {
         };
         let (pid, pidfd, lent) = launch.begin(self.cgroup)?;
         Ok(Child { pid, pidfd, failure, report: None, lent })
+    }
+}
+
+/// What children read from instead of a terminal: opened once, and kept.
+fn null() -> io::Result<RawFd> {
+    static NULL: OnceLock<File> = OnceLock::new();
+    match NULL.get() {
+        Some(null) => Ok(null.as_raw_fd()),
+        None => {
+            let opened = File::open("/dev/null")?;
+            Ok(NULL.get_or_init(|| opened).as_raw_fd())
+        }
     }
 }
 

@@ -147,9 +147,9 @@ impl Runner {
     }
 
     /// Looks at a service's control group, whose events changed.
-    pub fn group_changed(&mut self, service: Place) -> Vec<Event> {
+    pub fn group_changed(&mut self, service: Place, poll: &Poll) -> Vec<Event> {
         let Some(seat) = self.seats.get_mut(service.index()) else { return Vec::new() };
-        let reports = seat.group_changed();
+        let reports = seat.group_changed(poll);
         let event = |(instance, report)| Event::Report { service, instance, report };
         reports.into_iter().map(event).collect()
     }

@@ -324,24 +324,30 @@ impl Seat {
 
     pub(super) fn watch_group(&mut self, instance: Instance, poll: &Poll) -> Option<Report> {
         self.watched = Some(instance);
-        // Before it is looked at, or its last process could end in between. What cannot be watched is told when it
-        // is asked for again, which the core does.
-        let _ = self.group.as_mut().map(|group| group.watch(poll));
-        self.tell_if_empty().map(|(_, report)| report)
+        let told = self.tell_if_empty(poll).or_else(|| {
+            // Looked at again, or its last process could have ended before it was watched. What cannot be watched is
+            // told when it is asked for again, which the core does.
+            let _ = self.group.as_mut().map(|group| group.watch(poll));
+            self.tell_if_empty(poll)
+        });
+        told.map(|(_, report)| report)
     }
 
-    fn tell_if_empty(&mut self) -> Option<(Instance, Report)> {
+    fn tell_if_empty(&mut self, poll: &Poll) -> Option<(Instance, Report)> {
         // Looked at in any case: what is not read is reported as changed again and again.
         let empty = self.group.as_mut().is_none_or(Group::is_empty);
         let instance = self.watched.take_if(|_| empty)?;
+        if let Some(group) = &mut self.group {
+            group.unwatch(poll);
+        }
         Some((instance, Report::GroupEmpty))
     }
 
-    pub(super) fn group_changed(&mut self) -> Vec<(Instance, Report)> {
+    pub(super) fn group_changed(&mut self, poll: &Poll) -> Vec<(Instance, Report)> {
         let running = self.main.as_ref().map(|main| main.instance);
         let killed = self.group.as_mut().is_some_and(Group::was_out_of_memory);
         let out_of_memory = running.filter(|_| killed).map(|instance| (instance, Report::OutOfMemory));
-        out_of_memory.into_iter().chain(self.tell_if_empty()).collect()
+        out_of_memory.into_iter().chain(self.tell_if_empty(poll)).collect()
     }
 
     /// Removes the group, at the latest at the end of the turn: a service that is restarted at once gets it again.
