@@ -205,8 +205,9 @@ impl Supervisor {
                 self.replace(now);
             }
             if std::mem::take(&mut self.came_up) {
-                // Most of what ran until now never runs again. If it stays, it stays.
+                // Most of what ran until now never runs again, and what it kept is free. If it stays, it stays.
                 let _ = node_sys::memory::forget_code();
+                node_sys::memory::give_back_heap();
             }
             self.counters.turned(began);
             let untidy = self.runner.is_untidy();
