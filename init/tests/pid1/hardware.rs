@@ -102,8 +102,8 @@ fn hang(boot: &Boot, devices: &'static [&'static str], within: Duration, known: 
         drop(frozen);
         panic!("the machine is still there");
     });
-    let hung = ended.report.lines().filter_map(|line| line.split_once("hangs for ")?.1.split(' ').next());
-    let hung = hung.last().unwrap().parse().unwrap();
+    let mut hung = ended.report.lines().filter_map(|line| line.split_once("hangs for ")?.1.split(' ').next());
+    let hung = hung.next_back().unwrap().parse().unwrap();
     let said = |text| ended.console.matches(text).count();
     assert_eq!(said("machine: started"), 2, "{}", ended.words());
     assert_eq!(said("machine: shutting down"), 1, "only the second boot ended in order\n{}", ended.words());
