@@ -349,7 +349,9 @@ fn clients_that_send_rubbish_or_never_read_harm_nobody(boot: &Boot) {
         let pid = pid1.pid("worker");
         meddle::kill(pid);
         pid1.until_another("worker", pid);
-        until("no descriptor is left of them", PATIENCE, || (look::descriptors() <= before + 1).then_some(()));
+        until("no descriptor is left of them", PATIENCE, || {
+            (look::descriptors() <= before + 1).then_some(())
+        });
     });
 }
 
