@@ -124,7 +124,7 @@ impl Supervisor {
     /// # Errors
     /// When the kernel gives no descriptors: then there is nothing to supervise with.
     pub fn new(
-        console: Console,
+        mut console: Console,
         log: Option<OwnedFd>,
         image: Option<Image>,
         table: Table,
@@ -147,8 +147,12 @@ impl Supervisor {
         let seed = u64::from(node_sys::uptime::since_boot().subsec_nanos()) ^ now.millis();
         let mut services = Services::new(table, seed, HISTORY, now);
         let runner = Runner::new(services.units(), Path::new(NOTIFY_SOCKET))?;
-        let (dog, told) = Dog::arm(now);
+        let (dog, told, bitten) = Dog::arm(now);
         services.note(None, &told, now);
+        if let Some(problem) = bitten {
+            services.note(None, problem, now);
+            console.say(now, Subject::Machine, &format!("problem: {problem}"));
+        }
         let (strain, untold) = Strain::watch(&poll, None);
         untold.iter().for_each(|text| services.note(None, text, now));
         Ok(Self {
