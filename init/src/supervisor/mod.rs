@@ -71,8 +71,16 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 const HISTORY: History = History { confirmed: true, reboots: u8::MAX };
 /// Processes that are made after one look at what must be remembered.
 const BIRTHS_AT_ONCE: usize = 8;
+/// So many turns in a row leave groups behind in which nobody is any more.
+const UNTIDY_TURNS: u32 = 64;
 /// Messages and signals taken per turn, so that no sender keeps us from the rest.
 const PER_TURN: usize = 256;
+
+/// Whether somebody asks: then everything is as it is told to be.
+fn is_asked(ready: &[u64]) -> bool {
+    let asks = |raw: &u64| matches!(Token::from_raw(*raw), Some(Token::Control | Token::Client(_)));
+    ready.iter().any(asks)
+}
 
 /// PID 1.
 #[derive(Debug)]
@@ -101,6 +109,8 @@ pub struct Supervisor {
     memory: Option<Memory>,
     /// Whether anything is another than what was remembered.
     changed: bool,
+    /// What was remembered, for its room.
+    brief: Vec<u8>,
     /// Whether it is to replace itself at the end of the turn.
     reexec: bool,
     /// Whether the machine came up in this turn.
@@ -164,6 +174,7 @@ impl Supervisor {
             shutdown: None,
             memory,
             changed: true,
+            brief: Vec::new(),
             reexec: false,
             came_up: false,
         })
@@ -171,6 +182,7 @@ impl Supervisor {
 
     /// Runs the machine until it is to end; gives the console back.
     pub fn run(mut self) -> (Console, Plan) {
+        let mut untidied = 0_u32;
         loop {
             let began = Instant::now();
             let now = Monotonic::now();
@@ -187,9 +199,9 @@ impl Supervisor {
             if let Some(plan) = self.go_on_ending(now) {
                 return (self.console, plan);
             }
-            self.runner.tidy(&self.poll);
             self.remember();
             if std::mem::take(&mut self.reexec) {
+                self.runner.tidy(&self.poll);
                 self.replace(now);
             }
             if std::mem::take(&mut self.came_up) {
@@ -197,8 +209,19 @@ impl Supervisor {
                 let _ = node_sys::memory::forget_code();
             }
             self.counters.turned(began);
-            match self.poll.wait(Some(self.patience(now))) {
-                Ok(ready) => self.turn(&ready),
+            let untidy = self.runner.is_untidy();
+            let patience = if untidy { Duration::ZERO } else { self.patience(now) };
+            match self.poll.wait(Some(patience)) {
+                Ok(ready) => {
+                    // Removing groups takes longer than hearing of the ends of all who were in them.
+                    let postponed = untidy && !ready.is_empty() && untidied < UNTIDY_TURNS;
+                    untidied = if postponed { untidied.saturating_add(1) } else { 0 };
+                    if untidy && (!postponed || is_asked(&ready)) {
+                        self.runner.tidy(&self.poll);
+                        self.changed = true;
+                    }
+                    self.turn(&ready);
+                }
                 // Nobody knows why that should happen; services are worth more than the answer.
                 Err(_) => {
                     thread::sleep(CONSOLE_PAUSE);
@@ -269,7 +292,7 @@ impl Supervisor {
                     }
                 }
                 Token::Group(service) => {
-                    for event in self.runner.group_changed(service) {
+                    for event in self.runner.group_changed(service, &self.poll) {
                         self.happened(event, now);
                     }
                 }

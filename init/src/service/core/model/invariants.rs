@@ -99,7 +99,7 @@ fn invariant_2_who_rests_has_no_leftovers(world: &World) {
 }
 
 fn invariant_3_every_end_is_attributed_once(world: &World) {
-    for (actor, member) in world.actors.iter().zip(&world.services.members) {
+    for (actor, member) in world.actors.iter().zip(world.services.members.iter()) {
         assert_eq!(actor.main.is_some(), member.run.main, "3: {:?}", member.state);
         assert_eq!(actor.step.is_some(), member.run.step, "3: {:?}", member.state);
         assert_eq!(actor.reload.is_some(), member.run.reload, "3: {:?}", member.state);
@@ -183,7 +183,7 @@ fn invariant_8_nobody_waits_for_a_start_after_the_latch(world: &World) {
 
 fn invariant_10_nothing_remains_of_what_is_off(world: &World) {
     for (place, (actor, member)) in
-        world.services.places().zip(world.actors.iter().zip(&world.services.members))
+        world.services.places().zip(world.actors.iter().zip(world.services.members.iter()))
     {
         if member.state != State::Off {
             continue;
@@ -302,6 +302,10 @@ pub fn invariant_19_a_successor_goes_on_where_it_was(world: &mut World) {
     assert_eq!(machine, world.services.machine, "19: what is shared differs");
     let moment = world.moment();
     assert_eq!(successor.save().unwrap(), bytes, "19: saved again, it differs");
+    let mut brief = Vec::new();
+    world.services.save_briefly(&mut brief).unwrap();
+    let recovered = Services::restore(world.table.clone(), &brief).unwrap();
+    assert_eq!(recovered.members, world.services.members, "19: what was kept at hand is old");
     let (steps, again) = (world.services.handle(Event::Time, moment), successor.handle(Event::Time, moment));
     assert_eq!(steps, again, "19: the successor does other things");
     assert_eq!(successor.deadline(), world.services.deadline(), "19: deadlines differ");
@@ -328,7 +332,7 @@ fn invariant_20_the_record_replays_to_the_states_and_all_is_explained(world: &Wo
 }
 
 fn invariant_21_what_failed_has_a_timer_or_a_verdict(world: &World) {
-    for member in &world.services.members {
+    for member in world.services.members.iter() {
         let timed = member.state.deadline().is_some();
         match member.state.name() {
             StateName::Preparing

@@ -21,6 +21,18 @@ fn a_killed_service_is_back_as_another_instance() {
     assert_eq!(view.last_end.as_deref(), Some("killed by signal 9 after 0 s"));
 }
 
+/// S13: making a group takes as long as all the rest of a start.
+#[test]
+fn the_group_stays_over_a_pause_and_goes_when_nobody_wants_the_service_any_more() {
+    let mut world = world(&[("a", "")]);
+    world.is_ready("a");
+    world.dies("a");
+    let place = world.place("a");
+    assert!(world.state("a") == StateName::Backoff && world.actor(place).group);
+    world.stop("a").unwrap();
+    assert!(world.state("a") == StateName::Off && !world.actor(place).group);
+}
+
 /// S13: who worked for a while is back at once.
 #[test]
 fn a_service_that_worked_for_ten_seconds_is_back_without_a_pause() {
