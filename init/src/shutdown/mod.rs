@@ -111,6 +111,7 @@ pub(crate) fn child(
         output,
         cgroup: None,
         user: None,
+        groups: &[],
         fence: None,
         extra,
         open_files: None,

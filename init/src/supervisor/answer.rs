@@ -14,6 +14,10 @@ use crate::service::core::{Accepted, Action, Event};
 const LOGD: &str = "logd";
 /// The service that knows what earlier boots left.
 const PAST: &str = "past";
+/// The service that speaks for people, having asked who they are.
+const APID: &str = "apid";
+/// The service that tells the kubelet before the machine ends.
+const LOGIN: &str = "login";
 /// The service that asks questions for PID 1.
 const PROBED: &str = "probed";
 
@@ -51,7 +55,10 @@ impl Supervisor {
                 next: self.services.journal().next(),
             },
             Request::Own => Answer::Own(self.own()),
-            Request::Do(order) => self.take_order(&order, now),
+            Request::Do(order) if self.is(client, APID) || self.server.is_root(client) => {
+                self.take_order(&order, now)
+            }
+            Request::Do(_) => Answer::Refused(format!("only root and {APID} give orders")),
             Request::LogPipes if self.is(client, LOGD) => {
                 self.hand_out_pipes(client);
                 return None;
@@ -71,11 +78,13 @@ impl Supervisor {
                 Answer::Accepted { changes: true, next_event: self.services.journal().next() }
             }
             Request::Rebooted(_) => Answer::Refused(format!("only {PAST} knows of that")),
-            Request::HearOfEnd if self.server.is_root(client) => {
+            Request::HearOfEnd if self.is(client, LOGIN) || self.server.is_root(client) => {
                 self.herald.is_at(client);
                 return None;
             }
-            Request::HearOfEnd => Answer::Refused("only root is told before the machine ends".to_owned()),
+            Request::HearOfEnd => {
+                Answer::Refused(format!("only root and {LOGIN} are told before the machine ends"))
+            }
             Request::ReadyToEnd => {
                 self.herald.is_done(client);
                 return None;

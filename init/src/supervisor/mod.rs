@@ -212,7 +212,13 @@ impl Supervisor {
     /// How long nothing is due.
     fn patience(&self, now: Monotonic) -> Duration {
         let end = self.shutdown.as_ref().and_then(Plan::deadline);
-        let due = [self.services.deadline(), self.dog.due(), self.logs.due(self.strain.is_short()), self.strain.due(), end];
+        let due = [
+            self.services.deadline(),
+            self.dog.due(),
+            self.logs.due(self.strain.is_short()),
+            self.strain.due(),
+            end,
+        ];
         let next = due.into_iter().flatten().min().map(|deadline| deadline.since(now));
         let console = self.console.is_behind().then_some(CONSOLE_PAUSE);
         // Nothing tells when the last process of a group is gone that is not a service's.
