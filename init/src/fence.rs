@@ -6,6 +6,7 @@
 
 use std::ffi::CString;
 use std::io;
+use std::sync::Arc;
 
 use machine_config::service::{Sandbox, SystemCalls};
 use node_sys::fence::{Fence, Filter, Refuse};
@@ -14,14 +15,14 @@ use node_sys::fence::{Fence, Filter, Refuse};
 ///
 /// # Errors
 /// A path with a NUL byte, which a checked spec cannot have.
-pub fn of(sandbox: &Sandbox) -> io::Result<Option<Fence>> {
+pub fn of(sandbox: &Sandbox) -> io::Result<Option<Arc<Fence>>> {
     if sandbox.privileged {
         return Ok(None);
     }
     let paths = |paths: &std::collections::BTreeSet<String>| -> io::Result<Vec<CString>> {
         paths.iter().map(|path| CString::new(path.as_str()).map_err(io::Error::from)).collect()
     };
-    Ok(Some(Fence {
+    Ok(Some(Arc::new(Fence {
         capabilities: sandbox.capabilities.iter().fold(0, |set, capability| set | 1 << capability.number()),
         new_privileges: sandbox.new_privileges,
         private_tmp: sandbox.private_tmp,
@@ -32,7 +33,7 @@ pub fn of(sandbox: &Sandbox) -> io::Result<Option<Fence>> {
             SystemCalls::Setup => Refuse::Machine,
             SystemCalls::All => Refuse::Nothing,
         })?,
-    }))
+    })))
 }
 
 #[cfg(test)]

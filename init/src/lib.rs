@@ -18,6 +18,7 @@ pub mod logd;
 pub mod monotonic;
 pub mod probe;
 pub mod probed;
+pub mod remembered;
 pub mod service;
 pub mod shutdown;
 pub mod stage1;

@@ -51,6 +51,7 @@ pub(crate) fn run() {
         None => "started".to_owned(),
     };
     console.say(Monotonic::now(), Subject::Machine, &started);
+    keep(&mut problems, "guarding our memory", node_sys::process::guard_memory());
     let memory = keep(&mut problems, "preparing to survive faults", memory());
     for problem in problems {
         console.say(Monotonic::now(), Subject::Machine, &format!("problem: {problem}"));
@@ -64,6 +65,7 @@ pub(crate) fn succeed(reason: Reason, number: &str) {
     let inherited =
         number.parse().map_err(io::Error::other).and_then(|number| Inheritance::take(number, reason));
     supervise(inherited.and_then(|inheritance| {
+        node_sys::process::guard_memory()?;
         survive_faults(inheritance.memory())?;
         let console = Console::open(Path::new(CONSOLE));
         let (image, table) = image(&mut Vec::new());

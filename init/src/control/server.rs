@@ -221,3 +221,64 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::IntoRawFd;
+
+    use super::*;
+
+    /// A server with one client, as a predecessor would have left them.
+    fn server(poll: &Poll) -> (Server, Connection, Client) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control");
+        let listener = Listener::bind(&path).unwrap();
+        let there = Connection::connect(&path).unwrap();
+        let (here, peer) = listener.accept().unwrap().unwrap();
+        let number = |end: BorrowedFd<'_>| end.try_clone_to_owned().unwrap().into_raw_fd();
+        let client = Client { slot: 3, generation: 7 };
+        let seat = SavedSeat {
+            slot: client.slot,
+            connection: number(here.as_fd()),
+            pid: peer.pid,
+            user: peer.user,
+            generation: client.generation,
+        };
+        let saved = Saved { listener: number(listener.as_fd()), seats: vec![seat], generations: 7 };
+        (Server::restore(&saved, poll).unwrap(), there, client)
+    }
+
+    #[test]
+    fn who_asks_all_the_time_is_heard_so_often_per_turn_and_no_more() {
+        let poll = Poll::new().unwrap();
+        let (mut server, there, client) = server(&poll);
+        let request = Request::Own.encode().unwrap();
+        there.set_patience(std::time::Duration::from_millis(1)).unwrap();
+        let mut asked = 0;
+        while asked < 40 && there.send(&request, &[]).unwrap() == Sent::Whole {
+            asked += 1;
+        }
+        assert!(asked > REQUESTS_PER_TURN, "{asked}");
+        let mut heard = 0;
+        while heard < asked {
+            let turn = server.hear(client.slot, &poll).len();
+            assert!((1..=REQUESTS_PER_TURN).contains(&turn), "{turn} requests in a turn");
+            heard += turn;
+        }
+        assert!(server.hear(client.slot, &poll).is_empty());
+    }
+
+    #[test]
+    fn who_does_not_take_its_answers_is_hung_up_on_and_nobody_waits_for_it() {
+        let poll = Poll::new().unwrap();
+        let (mut server, _there, client) = server(&poll);
+        let answer = Answer::Refused("x".repeat(4000));
+        let mut answers = 0;
+        while server.pid(client).is_some() {
+            server.answer(client, &answer, &[], &poll);
+            answers += 1;
+            assert!(answers < 10_000, "nobody reads, and the socket's buffer is bounded");
+        }
+        assert!(server.hear(client.slot, &poll).is_empty(), "its seat is free");
+    }
+}

@@ -130,8 +130,10 @@ impl Header {
     /// The lines of `text` without their ends, each with its number.
     pub fn split<'a>(&self, text: &'a [u8]) -> impl Iterator<Item = (u64, &'a [u8])> + use<'a> {
         let whole = text.strip_suffix(b"\n").unwrap_or(text);
-        // A cut line has no end in its block; a block always has at least one line.
-        (self.first..).zip(whole.split(|byte| *byte == b'\n'))
+        // A cut line has no end in its block; a block always has at least one line. What a disk says may leave no
+        // numbers for them.
+        let first = self.first;
+        whole.split(|byte| *byte == b'\n').zip(0_u64..).map(move |(line, n)| (first.saturating_add(n), line))
     }
 }
 
@@ -192,6 +194,13 @@ mod tests {
         let lines: Vec<_> = header.split(b"a\n\nb\n").collect();
         assert_eq!(lines, [(9, &b"a"[..]), (10, b""), (11, b"b")]);
         assert_eq!(header.split(b"\n").count(), 1);
+    }
+
+    #[test]
+    fn lines_behind_the_last_number_share_it() {
+        let header = Header { lines: 2, first: u64::MAX, ..Header::default() }.over(b"a\nb\n");
+        let numbers: Vec<u64> = header.split(b"a\nb\n").map(|(number, _)| number).collect();
+        assert_eq!(numbers, [u64::MAX, u64::MAX]);
     }
 
     proptest! {

@@ -25,6 +25,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 use std::time::Duration;
 
+use node_sys::spawn::Spawn;
 use node_sys::{event, power, process, resume};
 
 use crate::console::{Console, Subject};
@@ -105,7 +106,7 @@ pub(crate) fn child(
 ) -> io::Result<process::Child> {
     let output = console.device().ok_or(io::ErrorKind::NotFound)?;
     let program = ["/proc/self/exe"].into_iter().chain(words.iter().copied());
-    process::Spawn {
+    Spawn {
         command: &program.map(str::to_owned).collect::<Vec<_>>(),
         environment: &[],
         output,

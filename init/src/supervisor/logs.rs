@@ -206,3 +206,92 @@ impl Logs {
         self.dropped
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use node_sys::event::write_now;
+
+    use super::*;
+
+    fn at(millis: u64) -> Monotonic {
+        Monotonic::from_millis(millis)
+    }
+
+    /// A reader's seat on a control socket.
+    fn client() -> Client {
+        serde_json::from_str(r#"{"slot":0,"generation":1}"#).unwrap()
+    }
+
+    fn fill(pipe: &OwnedFd) -> u64 {
+        let mut written = 0;
+        while let Some(length) = write_now(pipe, &[b'x'; 4096]).unwrap() {
+            written += length as u64;
+        }
+        written
+    }
+
+    #[test]
+    fn what_is_printed_while_logd_stays_away_is_dropped_and_counted_a_bounded_part_per_turn() {
+        let poll = Poll::new().unwrap();
+        let (read, write) = event::pipe().unwrap();
+        event::set_nonblocking(&write).unwrap();
+        event::set_pipe_size(&write, 4 * PER_TURN).unwrap();
+        let written = fill(&write);
+        let mut logs = Logs::new(None, at(1000));
+        let pipes = || [(read.as_fd(), Token::Log)].into_iter();
+        let at_once = Some(Duration::ZERO);
+        assert_eq!(logs.due(false), Some(at(3000)));
+        assert_eq!(logs.time(at(2999), false, pipes(), &poll), None);
+        assert!(poll.wait(at_once).unwrap().is_empty(), "logd may still come");
+        assert_eq!(logs.time(at(3000), false, pipes(), &poll), None);
+        assert_eq!(logs.due(false), None, "nothing more is to come");
+        let mut turns = 0;
+        while !poll.wait(at_once).unwrap().is_empty() {
+            let before = logs.dropped();
+            logs.printed(Some(read.as_fd()), at(3000), pipes(), &poll);
+            assert!(logs.dropped() - before <= PER_TURN as u64, "others wait for this pipe");
+            turns += 1;
+            assert!(turns < 100, "a pipe that is never empty");
+        }
+        assert_eq!(logs.dropped(), written);
+        assert_eq!(fill(&write), written, "there is room for all of it again");
+    }
+
+    #[test]
+    fn who_comes_back_finds_what_was_printed_and_has_its_patience_again_when_it_goes() {
+        let poll = Poll::new().unwrap();
+        let (read, write) = event::pipe().unwrap();
+        let mut logs = Logs::new(None, at(0));
+        let pipes = || [(read.as_fd(), Token::Log)].into_iter();
+        logs.time(at(2000), false, pipes(), &poll);
+        logs.is_read_by(client(), pipes(), &poll);
+        write_now(&write, b"a line\n").unwrap();
+        assert!(poll.wait(Some(Duration::ZERO)).unwrap().is_empty(), "logd reads it, not PID 1");
+        assert_eq!(logs.due(false), None);
+        logs.gone(client(), at(7000));
+        assert_eq!(logs.due(false), Some(at(9000)));
+        assert_eq!(logs.dropped(), 0);
+    }
+
+    #[test]
+    fn whoever_reads_is_asked_about_what_stays_in_a_pipe_and_not_before() {
+        let poll = Poll::new().unwrap();
+        let (read, write) = event::pipe().unwrap();
+        let pipes = || [(read.as_fd(), Token::Log)].into_iter();
+        let ready = || poll.wait(Some(Duration::ZERO)).unwrap().len();
+        let mut logs = Logs::new(None, at(0));
+        logs.is_read_by(client(), pipes(), &poll);
+        assert_eq!(logs.time(at(0), false, pipes(), &poll), None);
+        assert_eq!((ready(), logs.due(false)), (0, None));
+        write_now(&write, b"a line\n").unwrap();
+        assert_eq!(ready(), 1, "the first byte is told");
+        logs.printed(Some(read.as_fd()), at(100), pipes(), &poll);
+        assert_eq!((ready(), logs.due(false)), (0, Some(at(1100))), "and no other for a while");
+        assert_eq!(logs.time(at(1100), false, pipes(), &poll), Some((client(), Look::Ask)));
+        assert_eq!(logs.time(at(3100), false, pipes(), &poll), Some((client(), Look::Hangs)));
+        event::read_now(&read, &mut [0; 64]).unwrap();
+        assert_eq!(logs.time(at(4100), false, pipes(), &poll), None);
+        write_now(&write, b"another\n").unwrap();
+        assert_eq!((ready(), logs.dropped()), (1, 0), "it is told again, and was never taken");
+    }
+}

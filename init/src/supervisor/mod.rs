@@ -102,6 +102,8 @@ pub struct Supervisor {
     memory: Option<Memory>,
     /// Whether anything is another than what was remembered.
     changed: bool,
+    /// What was remembered, for its room.
+    brief: Vec<u8>,
     /// Whether it is to replace itself at the end of the turn.
     reexec: bool,
     /// Whether the machine came up in this turn.
@@ -165,6 +167,7 @@ impl Supervisor {
             shutdown: None,
             memory,
             changed: true,
+            brief: Vec::new(),
             reexec: false,
             came_up: false,
         })
@@ -279,7 +282,7 @@ impl Supervisor {
                     }
                 }
                 Token::Group(service) => {
-                    for event in self.runner.group_changed(service) {
+                    for event in self.runner.group_changed(service, &self.poll) {
                         self.happened(event, now);
                     }
                 }

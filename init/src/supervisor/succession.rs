@@ -57,12 +57,17 @@ impl Reason {
     }
 }
 
-/// All that PID 1 knows.
-#[derive(Debug, Serialize, Deserialize)]
+/// All that PID 1 knows: these parts one after the other, the last of them [`Services`]' own.
+#[derive(Debug)]
 struct Estate {
-    #[serde(serialize_with = "at_once")]
-    services: Vec<u8>,
     seats: Vec<SavedSeat>,
+    rest: Rest,
+    services: Vec<u8>,
+}
+
+/// All but the services.
+#[derive(Debug, Serialize, Deserialize)]
+struct Rest {
     notify: RawFd,
     server: server::Saved,
     logs: logs::Saved,
@@ -78,18 +83,19 @@ struct Estate {
     shutdown: Option<Plan>,
 }
 
-/// The same on the wire as a list of bytes, which is what it is read as, but not byte by byte.
-fn at_once<S: serde::Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_bytes(bytes)
+impl Estate {
+    fn decode(bytes: &[u8]) -> Result<Self, postcard::Error> {
+        let (seats, bytes) = postcard::take_from_bytes(bytes)?;
+        let (rest, services) = postcard::take_from_bytes(bytes)?;
+        Ok(Self { seats, rest, services: services.to_vec() })
+    }
 }
 
-impl Estate {
-    /// All its descriptors.
-    fn descriptors(&self) -> Vec<RawFd> {
-        let seats = self.seats.iter().flat_map(SavedSeat::descriptors);
-        let ends = self.server.descriptors().chain(self.logs.descriptors());
-        seats.chain(ends).chain(self.log).chain(self.dog).chain([self.notify]).collect()
-    }
+/// All descriptors of it.
+fn descriptors(seats: &[SavedSeat], rest: &Rest) -> Vec<RawFd> {
+    let ends = rest.server.descriptors().chain(rest.logs.descriptors());
+    let ends = ends.chain(rest.log).chain(rest.dog).chain([rest.notify]);
+    seats.iter().flat_map(SavedSeat::descriptors).chain(ends).collect()
 }
 
 /// What a predecessor left.
@@ -108,8 +114,9 @@ impl Inheritance {
     pub fn take(number: RawFd, reason: Reason) -> io::Result<Self> {
         let mut memory = Memory::inherited(number)?;
         let bytes = memory.read()?.ok_or(io::ErrorKind::NotFound)?;
-        let estate: Estate = postcard::from_bytes(&bytes).map_err(no_words)?;
-        let kept: Vec<RawFd> = estate.descriptors().into_iter().chain([memory.number()]).collect();
+        let estate = Estate::decode(&bytes).map_err(no_words)?;
+        let mut kept = descriptors(&estate.seats, &estate.rest);
+        kept.push(memory.number());
         resume::close_all_but(&kept);
         Ok(Self { estate, memory, reason })
     }
@@ -126,11 +133,8 @@ fn no_words(error: impl std::error::Error + Send + Sync + 'static) -> io::Error 
 }
 
 impl Supervisor {
-    fn estate(&mut self, with_record: bool) -> io::Result<Estate> {
-        let services = if with_record { self.services.save() } else { self.services.save_briefly() };
-        Ok(Estate {
-            services: services.map_err(no_words)?,
-            seats: self.runner.save(),
+    fn rest(&self) -> Rest {
+        Rest {
             notify: self.notify.as_fd().as_raw_fd(),
             server: self.server.save(),
             logs: self.logs.save(),
@@ -143,7 +147,14 @@ impl Supervisor {
             told: self.told,
             counters: self.counters.clone(),
             shutdown: self.shutdown.clone(),
-        })
+        }
+    }
+
+    /// What a successor would need after a fault.
+    fn encode(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        self.runner.encode(bytes).map_err(no_words)?;
+        bytes.extend(postcard::to_allocvec(&self.rest()).map_err(no_words)?);
+        self.services.save_briefly(bytes).map_err(no_words)
     }
 
     /// Saves what a successor would need after a fault, if it is another than before.
@@ -151,13 +162,15 @@ impl Supervisor {
         if !std::mem::take(&mut self.changed) || self.memory.is_none() {
             return;
         }
+        let mut bytes = std::mem::take(&mut self.brief);
+        bytes.clear();
         // Without memory a fault ends the machine, as it would have anyway.
-        if let Ok(estate) = self.estate(false)
-            && let Ok(bytes) = postcard::to_allocvec(&estate)
+        if self.encode(&mut bytes).is_ok()
             && let Some(memory) = &mut self.memory
         {
             let _ = memory.write(&bytes);
         }
+        self.brief = bytes;
     }
 
     /// Replaces this program by itself. Comes back only when that did not work: then all is as it was.
@@ -173,18 +186,22 @@ impl Supervisor {
     }
 
     fn try_replace(&mut self) -> io::Error {
-        let saved = self.estate(true).and_then(|estate| {
-            let bytes = postcard::to_allocvec(&estate).map_err(no_words)?;
-            let memory = self.memory.as_mut().ok_or(io::ErrorKind::NotFound)?;
-            memory.write(&bytes)?;
-            let mut kept = estate.descriptors();
-            kept.push(memory.number());
-            Ok((memory.number(), kept))
-        });
-        match saved {
+        match self.write_all() {
             Ok((number, kept)) => resume::replace(&["init", Reason::Wish.word(), &number.to_string()], &kept),
             Err(error) => error,
         }
+    }
+
+    /// Writes everything, with the whole record; where it is, and what it refers to.
+    fn write_all(&mut self) -> io::Result<(RawFd, Vec<RawFd>)> {
+        let (seats, rest) = (self.runner.save(), self.rest());
+        let mut bytes = postcard::to_allocvec(&(&seats, &rest)).map_err(no_words)?;
+        bytes.extend(self.services.save().map_err(no_words)?);
+        let memory = self.memory.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        memory.write(&bytes)?;
+        let mut kept = descriptors(&seats, &rest);
+        kept.push(memory.number());
+        Ok((memory.number(), kept))
     }
 
     /// Goes on where a predecessor ended. No service is started or stopped by it.
@@ -198,43 +215,44 @@ impl Supervisor {
         table: Table,
     ) -> io::Result<Self> {
         let now = Monotonic::now();
-        let Inheritance { estate, memory, reason } = inheritance;
-        if let Some(log) = estate.log {
+        let Inheritance { estate: Estate { seats, rest, services }, memory, reason } = inheritance;
+        if let Some(log) = rest.log {
             console.also_to(resume::adopt(log)?);
         }
         let poll = Poll::new()?;
         let signals = Signals::listen()?;
         poll.add(&signals, Token::Signals.to_raw(), Interest::Read)?;
-        let notify = Listener::from(resume::adopt(estate.notify)?);
+        let notify = Listener::from(resume::adopt(rest.notify)?);
         poll.add(&notify, Token::Notify.to_raw(), Interest::Read)?;
         let keys = key::devices();
         for (n, device) in keys.iter().enumerate() {
             poll.add(device, Token::Key(n).to_raw(), Interest::Read)?;
         }
-        let services = Services::restore(table, &estate.services).map_err(no_words)?;
+        let services = Services::restore(table, &services).map_err(no_words)?;
         let mut supervisor = Self {
             strain: Strain::watch(&poll, Some(now)).0,
             insistence: Insistence::default(),
-            server: Server::restore(&estate.server, &poll)?,
-            runner: Runner::restore(services.units(), estate.seats, Path::new(NOTIFY_SOCKET), &poll)?,
+            server: Server::restore(&rest.server, &poll)?,
+            runner: Runner::restore(services.units(), seats, Path::new(NOTIFY_SOCKET), &poll)?,
             services,
-            logs: Logs::restore(&estate.logs)?,
-            dog: Dog::restore(estate.dog, now)?,
+            logs: Logs::restore(&rest.logs)?,
+            dog: Dog::restore(rest.dog, now)?,
             poll,
             signals,
             notify,
             keys,
-            prober: estate.prober,
+            prober: rest.prober,
             console,
             image,
-            herald: estate.herald,
-            statuses: estate.statuses,
-            problems: estate.problems,
-            told: estate.told,
-            counters: estate.counters,
-            shutdown: estate.shutdown,
+            herald: rest.herald,
+            statuses: rest.statuses,
+            problems: rest.problems,
+            told: rest.told,
+            counters: rest.counters,
+            shutdown: rest.shutdown,
             memory: Some(memory),
             changed: true,
+            brief: Vec::new(),
             reexec: false,
             came_up: false,
         };
@@ -250,7 +268,7 @@ impl Supervisor {
             Reason::Fault => self.recover(now),
         }
         for place in self.services.places() {
-            for event in self.runner.group_changed(place) {
+            for event in self.runner.group_changed(place, &self.poll) {
                 self.happened(event, now);
             }
         }

@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use rustix::process::PidfdFlags;
 
+use crate::launch::Lent;
 use crate::process::{Child, Pid};
 use crate::resume;
 
@@ -52,6 +53,7 @@ impl Child {
             pidfd: resume::adopt(kept.pidfd)?,
             failure: resume::adopt(kept.failure)?,
             report: kept.report,
+            lent: Lent::default(),
         })
     }
 
@@ -63,7 +65,7 @@ impl Child {
         let pid = Pid::from_raw(pid)?;
         let pidfd = rustix::process::pidfd_open(pid.rustix(), PidfdFlags::empty())?;
         let (failure, _) = crate::event::pipe()?;
-        Ok(Self { pid, pidfd, failure, report: None })
+        Ok(Self { pid, pidfd, failure, report: None, lent: Lent::default() })
     }
 
     /// Whether it has not been reaped: an ended one is still there until then.

@@ -1,16 +1,17 @@
 //! What a process may do, taken away between clone and exec.
 //!
 //! [`Fence`] is prepared by the parent, all memory and the system call filter with it; the
-//! child applies it with bare system calls ([`Fence::apply`], from `process`). Which service
+//! child applies it with bare system calls ([`Fence::apply_as_root`], from `launch`), since its errno is the parent's. Which service
 //! gets which fence is `init`'s business.
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::ptr;
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+use syscalls::{Errno, Sysno, syscall};
 
 /// How many capabilities there are; a kernel that knows fewer refuses the rest, which is no harm.
 const CAPABILITIES: u32 = 41;
@@ -122,88 +123,91 @@ impl Fence {
     ///
     /// # Safety
     /// Only between clone and exec, or else the calling process is fenced itself.
-    pub(crate) unsafe fn apply_as_root(&self) -> bool {
+    pub(crate) unsafe fn apply_as_root(&self) -> Result<(), Errno> {
         // SAFETY: bare system calls on numbers and on NUL-terminated texts that `self` owns.
-        unsafe { self.mounts() && self.drop_capabilities() }
+        unsafe {
+            self.mounts()?;
+            self.drop_capabilities()
+        }
     }
 
     /// In the child, after it changed its user, if it did: what it keeps, and what it may call.
     ///
     /// # Safety
     /// As for [`Self::apply_as_root`]; nothing but exec may follow.
-    pub(crate) unsafe fn apply_last(&self, is_root: bool) -> bool {
+    pub(crate) unsafe fn apply_last(&self, is_root: bool) -> Result<(), Errno> {
         // SAFETY: bare system calls; the filter is alive until exec has copied it.
         unsafe {
-            if !is_root && self.capabilities != 0 && !self.keep_capabilities() {
-                return false;
+            if !is_root && self.capabilities != 0 {
+                self.keep_capabilities()?;
             }
             let filtered = !self.filter.0.is_empty();
             // An unprivileged process may filter itself only if it can gain nothing by exec.
-            if (!self.new_privileges || filtered) && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
-                return false;
+            if !self.new_privileges || filtered {
+                control(libc::PR_SET_NO_NEW_PRIVS, 1, 0)?;
             }
-            if !filtered {
-                return true;
+            if filtered {
+                let len = u16::try_from(self.filter.0.len()).map_err(|_| Errno::E2BIG)?;
+                let program = libc::sock_fprog { len, filter: self.filter.0.as_ptr().cast_mut().cast() };
+                syscall!(Sysno::seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)?;
             }
-            let Ok(len) = u16::try_from(self.filter.0.len()) else { return false };
-            let program = libc::sock_fprog { len, filter: self.filter.0.as_ptr().cast_mut().cast() };
-            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) == 0
+            Ok(())
         }
     }
 
-    unsafe fn mounts(&self) -> bool {
+    unsafe fn mounts(&self) -> Result<(), Errno> {
         if !self.private_tmp && self.writable.is_empty() && self.hidden.is_empty() {
-            return true;
+            return Ok(());
         }
         let slave = libc::MS_REC | libc::MS_SLAVE;
         // SAFETY: see `apply_as_root`.
         unsafe {
             // Slave: it sees what the machine mounts later, and the machine nothing of what it does.
-            if libc::unshare(libc::CLONE_NEWNS) < 0 || !mount(c"none", c"/", None, slave) {
-                return false;
-            }
+            syscall!(Sysno::unshare, libc::CLONE_NEWNS)?;
+            mount(c"none", c"/", None, slave)?;
             if !self.writable.is_empty() {
                 for path in &self.writable {
-                    if !mount(path, path, None, libc::MS_BIND | libc::MS_REC) {
-                        return false;
-                    }
+                    mount(path, path, None, libc::MS_BIND | libc::MS_REC)?;
                 }
-                if !set_read_only(c"/", true) {
-                    return false;
-                }
+                set_read_only(c"/", true)?;
                 for path in [c"/dev", c"/proc", c"/sys", c"/tmp"] {
-                    // What is no file system of its own (EINVAL) stays as the root is.
-                    if !set_read_only(path, false) && *libc::__errno_location() != libc::EINVAL {
-                        return false;
+                    match set_read_only(path, false) {
+                        // What is no file system of its own stays as the root is.
+                        Err(Errno::EINVAL) => {}
+                        done => done?,
                     }
                 }
-                if !self.writable.iter().all(|path| set_read_only(path, false)) {
-                    return false;
+                for path in &self.writable {
+                    set_read_only(path, false)?;
                 }
             }
             let flags = libc::MS_NOSUID | libc::MS_NODEV;
-            if self.private_tmp && !mount(c"tmpfs", c"/tmp", Some(c"tmpfs"), flags) {
-                return false;
+            if self.private_tmp {
+                mount(c"tmpfs", c"/tmp", Some(c"tmpfs"), flags)?;
             }
             let flags = flags | libc::MS_RDONLY | libc::MS_NOEXEC;
-            self.hidden.iter().all(|path| mount(c"tmpfs", path, Some(c"tmpfs"), flags))
-        }
-    }
-
-    unsafe fn drop_capabilities(&self) -> bool {
-        for capability in 0..CAPABILITIES {
-            let kept = self.capabilities >> capability & 1 == 1;
-            // SAFETY: prctl with numbers.
-            if !kept && unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } < 0 {
-                return false;
+            for path in &self.hidden {
+                mount(c"tmpfs", path, Some(c"tmpfs"), flags)?;
             }
+            Ok(())
         }
-        // Or a change of user would take along those that are kept.
-        // SAFETY: prctl with numbers.
-        self.capabilities == 0 || unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) } == 0
     }
 
-    unsafe fn keep_capabilities(&self) -> bool {
+    unsafe fn drop_capabilities(&self) -> Result<(), Errno> {
+        // SAFETY: prctl with numbers.
+        unsafe {
+            for capability in (0..CAPABILITIES).filter(|bit| self.capabilities >> bit & 1 == 0) {
+                control(libc::PR_CAPBSET_DROP, capability, 0)?;
+            }
+            // Or a change of user would take along those that are kept.
+            if self.capabilities != 0 {
+                control(libc::PR_SET_KEEPCAPS, 1, 0)?;
+            }
+            Ok(())
+        }
+    }
+
+    unsafe fn keep_capabilities(&self) -> Result<(), Errno> {
         // From linux/capability.h: version 3 has two structures of 32 bits each.
         const VERSION_3: u32 = 0x2008_0522;
         #[allow(clippy::cast_possible_truncation, reason = "each half is meant")]
@@ -214,42 +218,37 @@ impl Fence {
         let header = [VERSION_3, 0];
         let [low, high] = halves;
         let sets = [low, low, low, high, high, high];
-        // SAFETY: the kernel reads two and six words, which is what these are.
-        if unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) } < 0 {
-            return false;
+        // SAFETY: the kernel reads two and six words, which is what these are; prctl takes numbers.
+        unsafe {
+            syscall!(Sysno::capset, header.as_ptr(), sets.as_ptr())?;
+            for bit in (0..CAPABILITIES).filter(|bit| self.capabilities >> bit & 1 == 1) {
+                control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE.unsigned_abs(), bit)?;
+            }
+            Ok(())
         }
-        (0..CAPABILITIES).filter(|bit| self.capabilities >> bit & 1 == 1).all(|bit| {
-            // SAFETY: prctl with numbers.
-            unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, bit, 0, 0) == 0 }
-        })
     }
 }
 
-unsafe fn mount(
-    source: &std::ffi::CStr,
-    target: &std::ffi::CStr,
-    kind: Option<&std::ffi::CStr>,
-    flags: u64,
-) -> bool {
-    let kind = kind.map_or(ptr::null(), std::ffi::CStr::as_ptr);
-    // SAFETY: NUL-terminated texts, or NULL where mount(2) allows it.
-    unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind, flags, ptr::null()) == 0 }
+unsafe fn control(what: i32, first: u32, second: u32) -> Result<(), Errno> {
+    // SAFETY: prctl with numbers.
+    unsafe { syscall!(Sysno::prctl, what, first, second, 0, 0) }.map(drop)
 }
 
-unsafe fn set_read_only(path: &std::ffi::CStr, read_only: bool) -> bool {
+unsafe fn mount(source: &CStr, target: &CStr, kind: Option<&CStr>, flags: u64) -> Result<(), Errno> {
+    let kind = kind.map_or(ptr::null(), CStr::as_ptr);
+    // SAFETY: NUL-terminated texts, or NULL where mount(2) allows it.
+    unsafe { syscall!(Sysno::mount, source.as_ptr(), target.as_ptr(), kind, flags, 0) }.map(drop)
+}
+
+unsafe fn set_read_only(path: &CStr, read_only: bool) -> Result<(), Errno> {
     const READ_ONLY: u64 = 1;
     let (set, clear) = if read_only { (READ_ONLY, 0) } else { (0, READ_ONLY) };
     // struct mount_attr: set, clear, propagation, user namespace.
     let attributes: [u64; 4] = [set, clear, 0, 0];
+    let (flags, size) = (libc::AT_RECURSIVE, size_of_val(&attributes));
     // SAFETY: the structure is of the length that is given, the path NUL-terminated.
-    unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            libc::AT_RECURSIVE,
-            attributes.as_ptr(),
-            size_of_val(&attributes),
-        ) == 0
-    }
+    let set = unsafe {
+        syscall!(Sysno::mount_setattr, libc::AT_FDCWD, path.as_ptr(), flags, attributes.as_ptr(), size)
+    };
+    set.map(drop)
 }

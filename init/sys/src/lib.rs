@@ -2,7 +2,7 @@
 //!
 //! Owned descriptors in and out, named flags, the errno kept in the `io::Error`; no policy, no
 //! retry but for EINTR, no path of ours. What is done with them is decided in `init`. `unsafe`
-//! is in [`dm`], [`block`], [`clock`], [`fence`], [`host`], [`memory`], [`notify`], [`outgoing`], [`process`],
+//! is in [`dm`], [`block`], [`clock`], [`fence`], [`host`], `launch`, [`memory`], [`notify`], [`outgoing`], [`process`],
 //! [`resume`] and [`watchdog`], which say so at their top; the rest wraps rustix and nix, which are safe.
 
 pub mod adoption;
@@ -13,6 +13,7 @@ pub mod dm;
 pub mod event;
 pub mod fence;
 pub mod host;
+mod launch;
 pub mod memory;
 pub mod mount;
 pub mod notify;
@@ -22,5 +23,6 @@ pub mod power;
 pub mod process;
 pub mod resume;
 pub mod signal;
+pub mod spawn;
 pub mod uptime;
 pub mod watchdog;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use init::control::message::{Order, Request};
 use init::control::{CONTROL, client};
-use node_sys::process::Spawn;
+use node_sys::spawn::Spawn;
 
 /// One thing that an actor does.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use init::control::message::StateName;
-use node_sys::process::Spawn;
+use node_sys::spawn::Spawn;
 
 use crate::ask::{PATIENCE, until};
 use crate::boot::Boot;

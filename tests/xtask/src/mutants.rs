@@ -1,30 +1,33 @@
-//! Breaking the decision core on purpose: does a test notice?
+//! Breaking PID 1 on purpose: does a test notice?
 //!
 //! Each entry of tests/mutants.toml is a small change of one file and the tests that must go
 //! red by it. Applied one at a time to a copy of the checkout with a target directory of its
-//! own, so that only init is compiled anew. A change that no longer fits its file is an error:
-//! a list that tests nothing must not look like one that does.
+//! own, so that only init is compiled anew. A change that no longer fits its file is an error, and so are tests
+//! that were left out: a list that tests nothing must not look like one that does.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use serde::Deserialize;
 
-use crate::run::{command, root, target_dir};
+use crate::run::{cargo, command, loud, root, slipway_path, target_dir};
 
 /// The list.
 const LIST: &str = "tests/mutants.toml";
-/// How long the tests of one mutant may take; one that makes them hang is caught, too.
-const PATIENCE: Duration = Duration::from_secs(900);
+/// How many invariants there are.
+const INVARIANTS: u8 = 22;
+/// How many seconds the tests of one mutant may take; one that makes them hang is caught, too.
+const PATIENCE: &str = "600";
 /// So many of a hundred must be caught.
-const CAUGHT_MIN: usize = 90;
+const CAUGHT_MIN: usize = 95;
+/// The test program whose tests are machines.
+const MACHINES: &str = "pid1";
 
-/// Breaks the decision core in the ways of tests/mutants.toml.
+/// Breaks PID 1 in the ways of tests/mutants.toml.
 #[derive(Debug, Parser)]
 pub struct Args {
     /// Only those whose name contains this
@@ -54,9 +57,14 @@ struct Mutant {
     find: String,
     /// What stands there instead.
     replace: String,
+    /// The test program of init that they are in; its unit tests without it.
+    program: Option<String>,
     /// The tests that must notice, as cargo filters them.
     test: String,
 }
+
+/// The tests that must notice.
+type Tests<'a> = (Option<&'a str>, &'a str);
 
 /// What became of a mutant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,17 +89,21 @@ pub fn run(args: &Args) -> Result<()> {
         let path = root().join(&mutant.file);
         mutant.apply(&fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?)?;
     }
+    let broken: BTreeSet<u8> = list.mutant.iter().map(|mutant| mutant.invariant).collect();
+    ensure!(broken.iter().copied().eq(1..=INVARIANTS), "not every invariant has a mutant: {broken:?}");
     if args.dry {
         println!("{} mutants fit their files", list.mutant.len());
         return Ok(());
     }
     let copy = Copy::of_the_checkout()?;
-    let mut filters: Vec<&str> = mutants.iter().map(|mutant| mutant.test.as_str()).collect();
-    filters.sort_unstable();
-    filters.dedup();
-    for filter in filters {
-        let verdict = copy.test(filter)?;
-        ensure!(verdict == Verdict::Missed, "tests {filter}: they fail, or do not exist, without any mutant");
+    let tests: BTreeSet<Tests<'_>> = mutants.iter().map(|mutant| mutant.tests()).collect();
+    if tests.iter().any(|(program, _)| *program == Some(MACHINES)) {
+        // It tells them where their kernel is.
+        loud(&mut cargo(&["build", "--quiet", "--package", "slipway"]))?;
+    }
+    for tests in tests {
+        let verdict = copy.test(tests)?;
+        ensure!(verdict == Verdict::Missed, "tests {}: they fail without any mutant", tests.1);
     }
     let mut verdicts = Vec::new();
     for mutant in mutants {
@@ -121,6 +133,10 @@ impl Mutant {
         let found = text.matches(&self.find).count();
         ensure!(found == 1, "mutant {:?}: {} has its text {found} times, not once", self.name, self.file);
         Ok(text.replacen(&self.find, &self.replace, 1))
+    }
+
+    fn tests(&self) -> Tests<'_> {
+        (self.program.as_deref(), &self.test)
     }
 }
 
@@ -166,58 +182,55 @@ impl Copy {
         let write =
             |text: &str| fs::write(&path, text).with_context(|| format!("writing {}", path.display()));
         write(&mutant.apply(&whole)?)?;
-        let verdict = if self.builds()? { self.test(&mutant.test) } else { Ok(Verdict::Unbuilt) };
+        let verdict =
+            if self.builds(mutant.tests())? { self.test(mutant.tests()) } else { Ok(Verdict::Unbuilt) };
         write(&whole)?;
         verdict
     }
 
-    fn builds(&self) -> Result<bool> {
-        let mut build = self.cargo(&["test", "--package", "init", "--lib", "--no-run"]);
-        Ok(build.status().context("compiling a mutant")?.success())
+    fn builds(&self, tests: Tests<'_>) -> Result<bool> {
+        let built = self.cargo(tests).arg("--no-run").stdout(Stdio::null()).status();
+        Ok(built.context("compiling a mutant")?.success())
     }
 
-    fn cargo(&self, args: &[&str]) -> Command {
-        let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+    /// `cargo test` of the program that these tests are in. Too late, it ends with all that it started.
+    fn cargo(&self, (program, _): Tests<'_>) -> Command {
+        let mut cargo = Command::new("timeout");
+        cargo.args(["--kill-after", "5", PATIENCE, option_env!("CARGO").unwrap_or("cargo")]);
+        cargo.args(["test", "--quiet", "--package", "init"]);
+        match program {
+            None => cargo.arg("--lib"),
+            Some(program) => cargo.args(["--test", program]),
+        };
         cargo
-            .args(args)
-            .arg("--quiet")
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.target)
             .env("CARGO_INCREMENTAL", "1")
             // Whether a case fails is asked, not which is the smallest.
             .env("PROPTEST_MAX_SHRINK_ITERS", "0")
-            .stdout(Stdio::null())
+            // Nor is it kept, to be tried first the next time.
+            .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1")
+            .env("SLIPWAY", slipway_path())
             .stderr(Stdio::null());
         cargo
     }
 
-    /// Whether the tests notice: they fail, or take for ever. A filter that fits no test counts as noticing
-    /// nothing, and is an error when nothing is broken.
-    fn test(&self, filter: &str) -> Result<Verdict> {
-        let report = self.tree.join("tests.out");
-        let out = fs::File::create(&report).context("writing what the tests say")?;
-        let mut tests = self
-            .cargo(&["test", "--package", "init", "--lib", filter])
-            .stdout(out)
-            .spawn()
-            .context("starting cargo")?;
-        let begun = Instant::now();
-        let status = loop {
-            if let Some(status) = tests.try_wait().context("waiting for cargo")? {
-                break status;
-            }
-            if begun.elapsed() > PATIENCE {
-                // A process that has ended meanwhile needs no kill.
-                let _ = tests.kill();
-                tests.wait().context("waiting for cargo")?;
-                return Ok(Verdict::Caught);
-            }
-            thread::sleep(Duration::from_millis(50));
-        };
-        let said = fs::read_to_string(&report).context("reading what the tests say")?;
-        ensure!(!said.contains("running 0 tests"), "tests {filter}: there are none");
-        Ok(if status.success() { Verdict::Missed } else { Verdict::Caught })
+    /// Whether the tests notice: they fail, or take for ever. Tests that do not exist or were left out notice nothing,
+    /// which is an error, with a mutant and without.
+    fn test(&self, tests: Tests<'_>) -> Result<Verdict> {
+        let ran = self.cargo(tests).arg(tests.1).output().context("starting cargo")?;
+        if !ran.status.success() {
+            return Ok(Verdict::Caught);
+        }
+        let said = String::from_utf8_lossy(&ran.stdout);
+        ensure!(said.lines().any(has_passed), "tests {}: there are none, or they were left out", tests.1);
+        Ok(Verdict::Missed)
     }
+}
+
+/// Whether this line says that a test ran and passed.
+fn has_passed(line: &str) -> bool {
+    line.strip_prefix("test result: ok. ").is_some_and(|counts| !counts.starts_with("0 passed"))
 }
 
 #[cfg(test)]
@@ -231,6 +244,7 @@ mod tests {
             file: "a.rs".to_owned(),
             find: "a < b".to_owned(),
             replace: "a <= b".to_owned(),
+            program: None,
             test: "t".to_owned(),
         }
     }
@@ -243,13 +257,19 @@ mod tests {
     }
 
     #[test]
-    fn nine_of_ten_caught_are_enough_and_one_that_does_not_compile_is_too_many() {
-        let mut verdicts = vec![Verdict::Caught; 9];
+    fn nineteen_of_twenty_caught_are_enough_and_one_that_does_not_compile_is_too_many() {
+        let mut verdicts = vec![Verdict::Caught; 19];
         verdicts.push(Verdict::Missed);
         assert!(judge(&verdicts).is_ok());
         verdicts.push(Verdict::Missed);
         assert!(judge(&verdicts).is_err());
         assert!(judge(&[Verdict::Caught, Verdict::Unbuilt]).is_err());
+    }
+
+    #[test]
+    fn tests_that_were_left_out_have_not_passed() {
+        assert!(has_passed("test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out"));
+        assert!(!has_passed("test result: ok. 0 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out"));
     }
 
     #[test]

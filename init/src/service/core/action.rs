@@ -72,6 +72,8 @@ pub enum Action {
     WatchGroup,
     /// Remove its group. `GroupRemoved`, or `CouldNot(Remove)`: it is tried again.
     RemoveGroup,
+    /// Keep its group for the next instance if it is as new, else remove it. As [`Action::RemoveGroup`].
+    SpareGroup,
     /// Run its reload command in its group. Exactly one `ReloadEnded`.
     RunReload,
     /// Kill its reload command, by its pidfd.

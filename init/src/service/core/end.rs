@@ -262,7 +262,17 @@ impl Seat<'_> {
         }
         let again = self.now().after(REMOVE_AGAIN);
         self.member.state = State::Cleaning { stage: Cleanup::Removing { again, until }, then };
-        self.act(Action::RemoveGroup);
+        // Another instance follows soon: making a group costs as much as all the rest of a start.
+        let is_wanted_again = matches!(then, Then::Pause(_));
+        self.act(if is_wanted_again { Action::SpareGroup } else { Action::RemoveGroup });
+    }
+
+    /// It rests although a pause was to end in another start: the group that was spared for that goes.
+    pub(super) fn rest_instead(&mut self, cause: Cause) {
+        if self.unit.kill == KillScope::Cgroup {
+            self.act(Action::RemoveGroup);
+        }
+        self.enter(State::Off, cause);
     }
 
     pub(super) fn group_removed(&mut self) {
@@ -306,6 +316,7 @@ impl Seat<'_> {
                 self.is_good();
                 self.enter(State::Done, Cause::TaskEnded(after));
             }
+            Then::Pause(_) if !self.member.desired => self.rest_instead(Cause::Ended),
             _ if !self.member.desired => self.enter(State::Off, Cause::Ended),
             Then::Rest => self.enter(State::Waiting, Cause::Ended),
             Then::Fail => self.enter(State::Failed, Cause::Ended),

@@ -129,6 +129,6 @@ pub enum Deed {
     Signal,
     /// `KillMain`, `KillStep` or `KillGroup`.
     Kill,
-    /// `RemoveGroup`.
+    /// `RemoveGroup` and `SpareGroup`.
     Remove,
 }

@@ -129,7 +129,9 @@ impl Services {
             if self.member(need).is_some_and(|need| need.state == State::Failed) {
                 retried |= self.retry(need, cause::Order::Start);
             }
-            if let Some(member) = self.members.get_mut(need.index()).filter(|need| need.goal == Goal::Down) {
+            if let Some(member) = self.members.get_mut(need.index())
+                && member.goal == Goal::Down
+            {
                 member.goal = Goal::OnDemand;
             }
         }

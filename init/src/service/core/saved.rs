@@ -4,7 +4,7 @@
 //! states, absolute deadlines, budgets, the record. Bytes of another version or for another
 //! table are refused; then the shell adopts what runs by its groups instead.
 
-use machine_config::service::Table;
+use machine_config::service::{Table, Unit};
 use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
@@ -12,7 +12,7 @@ use super::member::Member;
 use super::services::Services;
 
 /// The version of the layout below.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// Why bytes are not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,16 +30,27 @@ pub enum RestoreError {
 
 #[derive(Serialize)]
 struct Saving<'a> {
-    shape: Vec<(&'a str, usize)>,
+    shape: u32,
     members: &'a [Member],
     machine: &'a Machine,
 }
 
 #[derive(Deserialize)]
 struct Saved {
-    shape: Vec<(String, usize)>,
+    shape: u32,
     members: Vec<Member>,
     machine: Machine,
+}
+
+/// What services and edges there are, as a number: the same state means something else elsewhere.
+pub(super) fn shape(units: &[Unit]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    for unit in units {
+        sum.update(unit.name.as_str().as_bytes());
+        sum.update(&[0]);
+        sum.update(&unit.edges.len().to_le_bytes());
+    }
+    sum.finalize()
 }
 
 impl Services {
@@ -48,23 +59,25 @@ impl Services {
     /// # Errors
     /// None that services in memory can cause.
     pub fn save(&self) -> Result<Vec<u8>, RestoreError> {
-        let shape = self.units.iter().map(|unit| (unit.name.as_str(), unit.edges.len())).collect();
-        let saving = Saving { shape, members: &self.members, machine: &self.machine };
+        let saving = Saving { shape: self.shape, members: &self.members, machine: &self.machine };
         Ok(postcard::to_allocvec(&(VERSION, saving))?)
     }
 
-    /// The same without the record of what happened: what is saved at every turn in case PID 1 faults. The
-    /// record then begins anew, with the states and the number that it had.
+    /// Adds the same to `bytes` without the record of what happened: what is saved at every turn in case PID 1
+    /// faults. The record then begins anew, with the states and the number that it had.
     ///
     /// # Errors
     /// None that services in memory can cause.
-    pub fn save_briefly(&mut self) -> Result<Vec<u8>, RestoreError> {
+    pub fn save_briefly(&mut self, bytes: &mut Vec<u8>) -> Result<(), RestoreError> {
+        bytes.extend(postcard::to_allocvec(&(VERSION, self.shape))?);
+        self.members.encode(bytes, Member::clone)?;
         let present = self.members.iter().map(|member| member.state.name()).collect();
         let brief = self.machine.journal.brief(present);
         let journal = std::mem::replace(&mut self.machine.journal, brief);
-        let bytes = self.save();
+        let machine = postcard::to_allocvec(&self.machine);
         self.machine.journal = journal;
-        bytes
+        bytes.extend(machine?);
+        Ok(())
     }
 
     /// From bytes. Nothing is started or stopped by it.
@@ -77,9 +90,7 @@ impl Services {
             return Err(RestoreError::Version(version));
         }
         let saved: Saved = postcard::from_bytes(rest)?;
-        let shape = table.units.iter().map(|unit| (unit.name.as_str(), unit.edges.len()));
-        let same = shape.eq(saved.shape.iter().map(|(name, edges)| (name.as_str(), *edges)));
-        if !same || saved.members.len() != table.units.len() {
+        if shape(&table.units) != saved.shape || saved.members.len() != table.units.len() {
             return Err(RestoreError::OtherTable);
         }
         Ok(Self::of(table, saved.members, saved.machine))

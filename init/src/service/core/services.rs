@@ -4,6 +4,7 @@
 //! order; it calls again with [`Event::Time`] at [`Services::deadline`]. Everything else here
 //! only looks. How it is decided is in the other files.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use machine_config::service::{Edge, Place, Table, Unit};
@@ -17,22 +18,28 @@ use super::health::SUSPENSION;
 use super::journal::{Journal, bounded};
 use super::machine::{Leavers, Machine};
 use super::member::Member;
+use super::saved;
 use super::seat::Seat;
 use super::state::State;
 use crate::control::message::{Ending, EventRecord, StateName};
 use crate::monotonic::Monotonic;
+use crate::remembered::Remembered;
 
 /// The services of a machine.
 #[derive(Debug)]
 pub struct Services {
     pub(super) units: Vec<Rc<Unit>>,
     pub(super) graph: Graph,
-    pub(super) members: Vec<Member>,
+    pub(super) members: Remembered<Member>,
     pub(super) machine: Machine,
     /// Who runs and is to end, by place, as of the last round.
     pub(super) leaving: Vec<Option<Reason>>,
     /// What the next start costs, if it waits for its turn only.
     pub(super) starved: Option<u64>,
+    /// What it was saved for.
+    pub(super) shape: u32,
+    /// When time itself changes something, once it was asked.
+    due: OnceCell<Option<Monotonic>>,
 }
 
 impl Services {
@@ -47,8 +54,11 @@ impl Services {
 
     pub(super) fn of(table: Table, members: Vec<Member>, machine: Machine) -> Self {
         let graph = Graph::of(&table.units);
+        let shape = saved::shape(&table.units);
         let units = table.units.into_iter().map(Rc::new).collect();
-        let mut services = Self { units, graph, members, machine, leaving: Vec::new(), starved: None };
+        let members = Remembered::new(members);
+        let (leaving, starved, due) = (Vec::new(), None, OnceCell::new());
+        let mut services = Self { units, graph, members, machine, leaving, starved, shape, due };
         services.machine.unsettled = true;
         services
     }
@@ -60,16 +70,18 @@ impl Services {
         match event {
             Event::Report { service, instance, report } => {
                 let met = self.hard_needs_met(service);
-                if let Some(mut seat) = self.seat(service).filter(|seat| seat.member.run.instance == instance)
+                if self.instance(service) == Some(instance)
+                    && let Some(mut seat) = self.seat(service)
                 {
                     seat.hear(report, met);
                 }
             }
             Event::Answered { question, finding } => {
-                for place in self.places() {
-                    if let Some(mut seat) = self.seat(place) {
-                        seat.answered(question, finding);
-                    }
+                let is_asked =
+                    |member: &Member| member.run.health.asked.is_some_and(|asked| asked.question == question);
+                let place = self.places().find(|place| self.member(*place).is_some_and(is_asked));
+                if let Some(mut seat) = place.and_then(|place| self.seat(place)) {
+                    seat.answered(question, finding);
                 }
             }
             Event::ClockJumped => self.machine.suspended = self.machine.now.after(SUSPENSION),
@@ -83,11 +95,19 @@ impl Services {
 
     fn time(&mut self) {
         for place in self.places() {
-            if let Some(mut seat) = self.seat(place) {
+            if self.is_due(place)
+                && let Some(mut seat) = self.seat(place)
+            {
                 seat.time();
             }
         }
         self.machine.unsettled = true;
+    }
+
+    /// Whether time itself changes something for it.
+    fn is_due(&self, place: Place) -> bool {
+        let (Some(unit), Some(member)) = (self.unit(place), self.member(place)) else { return false };
+        Seat::deadline(unit, member, &self.machine).is_some_and(|deadline| deadline <= self.machine.now)
     }
 
     /// Begins the end: from now on nothing is started. What runs is not stopped yet.
@@ -134,13 +154,14 @@ impl Services {
 
     pub(super) fn settled(&mut self) -> Vec<Step> {
         self.settle();
+        self.due.take();
         std::mem::take(&mut self.machine.steps)
     }
 
     /// When [`Event::Time`] is due; never before the moment last told.
     #[must_use]
     pub fn deadline(&self) -> Option<Monotonic> {
-        self.next_deadline()
+        *self.due.get_or_init(|| self.next_deadline())
     }
 
     /// How the machine ends, if it does.

@@ -61,18 +61,18 @@ impl Services {
     fn weigh(&mut self) {
         let ending = self.machine.ending.is_some();
         for place in self.places().rev() {
-            let pulled = |member: &Member| member.desired;
-            let dependents = self.graph.dependents(place).iter();
-            let is_pulled = dependents
-                .filter(|dependent| dependent.kind != EdgeKind::After)
-                .any(|dependent| self.member(dependent.place).is_some_and(pulled));
-            if let Some(member) = self.members.get_mut(place.index()) {
-                let wanted = match member.goal {
-                    Goal::Up => true,
-                    Goal::OnDemand => is_pulled,
-                    Goal::WhenUp | Goal::Down => false,
-                };
-                member.desired = !ending && if member.hold.is_some() { member.desired } else { wanted };
+            let Some(member) = self.member(place) else { continue };
+            let wanted = match member.goal {
+                _ if member.hold.is_some() => member.desired,
+                Goal::Up => true,
+                Goal::OnDemand => self.is_pulled(place),
+                Goal::WhenUp | Goal::Down => false,
+            };
+            let desired = wanted && !ending;
+            if desired != member.desired
+                && let Some(member) = self.members.get_mut(place.index())
+            {
+                member.desired = desired;
             }
         }
         self.leaving.clear();
@@ -80,6 +80,13 @@ impl Services {
             let reason = self.reason_to_go(place);
             self.leaving.push(reason);
         }
+    }
+
+    /// Whether somebody who is wanted wants it.
+    fn is_pulled(&self, place: Place) -> bool {
+        let mut dependents =
+            self.graph.dependents(place).iter().filter(|dependent| dependent.kind != EdgeKind::After);
+        dependents.any(|dependent| self.member(dependent.place).is_some_and(|member| member.desired))
     }
 
     fn reason_to_go(&self, place: Place) -> Option<Reason> {
@@ -114,31 +121,36 @@ impl Services {
     /// One step for one service.
     fn nudge(&mut self, place: Place) {
         let Some(member) = self.member(place) else { return };
-        let (state, desired) = (member.state.clone(), member.desired);
-        let blocked = if desired { self.blocking(place) } else { None };
-        let leaves = self.leaving.get(place.index()).copied().flatten().filter(|_| self.may_stop(place));
-        let Some(mut seat) = self.seat(place) else { return };
-        match state {
-            State::Off if desired => seat.enter(State::Waiting, Cause::Wanted),
-            State::Waiting | State::Blocked { .. } | State::Backoff { .. } | State::Failed | State::Done
-                if !desired =>
-            {
-                seat.enter(State::Off, Cause::Unwanted);
-            }
-            State::Waiting => {
-                if let Some(on) = blocked {
-                    seat.enter(State::Blocked { on }, Cause::NeedFailed(on));
+        let (state, cause) = match &member.state {
+            State::Off if member.desired => (State::Waiting, Cause::Wanted),
+            State::Failed | State::Done if !member.desired => (State::Off, Cause::Unwanted),
+            State::Waiting | State::Blocked { .. } | State::Backoff { .. } if !member.desired => {
+                if let Some(mut seat) = self.seat(place) {
+                    seat.rest_instead(Cause::Unwanted);
                 }
+                return;
             }
-            State::Blocked { .. } => match blocked {
-                Some(on) => seat.member.state = State::Blocked { on },
-                None => seat.enter(State::Waiting, Cause::NeedRetried),
+            State::Waiting => match self.blocking(place) {
+                Some(on) => (State::Blocked { on }, Cause::NeedFailed(on)),
+                None => return,
+            },
+            State::Blocked { on: before } => match self.blocking(place) {
+                Some(on) if on == *before => return,
+                Some(on) => (State::Blocked { on }, Cause::NeedFailed(on)),
+                None => (State::Waiting, Cause::NeedRetried),
             },
             _ => {
-                if let Some(why) = leaves {
+                let leaves = self.leaving.get(place.index()).copied().flatten();
+                if let Some(why) = leaves.filter(|_| self.may_stop(place))
+                    && let Some(mut seat) = self.seat(place)
+                {
                     seat.stop(why);
                 }
+                return;
             }
+        };
+        if let Some(mut seat) = self.seat(place) {
+            seat.enter(state, cause);
         }
     }
 
@@ -224,7 +236,7 @@ impl Services {
         let is_up = self
             .units
             .iter()
-            .zip(&self.members)
+            .zip(self.members.iter())
             .all(|(unit, member)| !unit.milestone || member.state.is_up());
         if self.machine.up_since.is_some() || self.machine.ending.is_some() || !is_up {
             return;
@@ -232,7 +244,7 @@ impl Services {
         self.machine.up_since = Some(self.machine.now);
         self.machine.record(None, None, Cause::Up);
         self.machine.steps.push(Step::Machine(Demand::Up));
-        for member in self.members.iter_mut().filter(|member| member.goal == Goal::WhenUp) {
+        for (_, member) in self.members.iter_mut(|member| member.goal == Goal::WhenUp) {
             member.goal = Goal::Up;
         }
         self.machine.unsettled = true;
@@ -245,6 +257,9 @@ impl Services {
             .filter_map(|place| Some((self.member(place)?.run.health.due()?.0, place)))
             .filter(|(at, _)| *at <= self.machine.now)
             .collect();
+        if due.is_empty() {
+            return;
+        }
         due.sort_unstable();
         let free = ASKED_MAX.saturating_sub(self.questions());
         for (_, place) in due.into_iter().take(free) {
@@ -270,7 +285,7 @@ impl Services {
         let states = self
             .units
             .iter()
-            .zip(&self.members)
+            .zip(self.members.iter())
             .filter_map(|(unit, member)| Seat::deadline(unit, member, &self.machine));
         let may_ask = self.questions() < ASKED_MAX;
         let probes =

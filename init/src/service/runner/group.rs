@@ -104,6 +104,15 @@ impl Group {
         Ok(())
     }
 
+    /// Nobody waits for its end any more: its next beginning is no news.
+    pub(super) fn unwatch(&mut self, poll: &Poll) {
+        if std::mem::take(&mut self.watched)
+            && let Some(events) = &self.events
+        {
+            let _ = poll.remove(events);
+        }
+    }
+
     /// Whether another instance can have it as it is: nobody was killed in it as a whole, nobody is in it, and no
     /// groups were made below.
     pub(super) fn is_as_new(&mut self) -> bool {

@@ -22,12 +22,13 @@ pub use self::saved::SavedSeat;
 use self::seat::Seat;
 use super::core::{Action, Belief, Deed, Digest, Event, Instance, Report};
 use crate::control::message::LogPipe;
+use crate::remembered::Remembered;
 use crate::supervisor::token::Token;
 
 /// All services' processes.
 #[derive(Debug)]
 pub struct Runner {
-    seats: Vec<Seat>,
+    seats: Remembered<Seat>,
     notify: String,
 }
 
@@ -38,13 +39,21 @@ impl Runner {
     /// Those of pipe2(2), and of a table that no builder made.
     pub fn new(units: &[Rc<Unit>], notify_socket: &Path) -> io::Result<Self> {
         let seats = units.iter().map(|unit| Seat::new(Rc::clone(unit))).collect::<io::Result<_>>()?;
-        Ok(Self { seats, notify: notify(notify_socket) })
+        Ok(Self { seats: Remembered::new(seats), notify: notify(notify_socket) })
     }
 
     /// What a successor must know, by place.
     #[must_use]
     pub fn save(&self) -> Vec<SavedSeat> {
         self.seats.iter().map(Seat::save).collect()
+    }
+
+    /// Adds the same to `bytes`, encoded.
+    ///
+    /// # Errors
+    /// None that seats in memory can cause.
+    pub fn encode(&mut self, bytes: &mut Vec<u8>) -> Result<(), postcard::Error> {
+        self.seats.encode(bytes, Seat::save)
     }
 
     /// Goes on where a predecessor ended: no process is started or stopped by it.
@@ -59,7 +68,8 @@ impl Runner {
     ) -> io::Result<Self> {
         let seats = units.iter().zip(saved).zip(0..);
         let seat = |((unit, saved), place)| Seat::restore(Rc::clone(unit), saved, Place(place), poll);
-        Ok(Self { notify: notify(notify_socket), seats: seats.map(seat).collect::<io::Result<_>>()? })
+        let seats = seats.map(seat).collect::<io::Result<_>>()?;
+        Ok(Self { notify: notify(notify_socket), seats: Remembered::new(seats) })
     }
 
     /// After a fault of PID 1: what the core believes to run and what does is brought together. Reports come of it.
@@ -99,6 +109,10 @@ impl Runner {
                 Ok(()) => Report::GroupRemoved,
                 Err(error) => Report::CouldNot(Deed::Remove, error.to_string()),
             }),
+            Action::SpareGroup => Some(match seat.spare_group(poll) {
+                Ok(()) => Report::GroupRemoved,
+                Err(error) => Report::CouldNot(Deed::Remove, error.to_string()),
+            }),
             Action::RunReload => seat.run_reload(instance),
             Action::KillReload => could_not(Deed::Kill, seat.kill_reload()),
             Action::Ask { .. } | Action::Forget(_) | Action::FreezeLog => None,
@@ -108,17 +122,16 @@ impl Runner {
 
     /// The turn is over.
     pub fn tidy(&mut self, poll: &Poll) {
-        self.seats.iter_mut().for_each(|seat| seat.tidy(poll));
+        self.seats.iter_mut(|seat| seat.left).for_each(|(_, seat)| seat.tidy(poll));
     }
 
     /// Whose process ended, and what that means; none for a stranger's.
     pub fn reaped(&mut self, pid: Pid, exit: Exit, poll: &Poll) -> Vec<Event> {
-        let told = |(seat, place): (&mut Seat, u16)| {
-            let reports = seat.reaped(pid, exit, poll);
-            let event = |(instance, report)| Event::Report { service: Place(place), instance, report };
-            (!reports.is_empty()).then(|| reports.into_iter().map(event).collect())
-        };
-        self.seats.iter_mut().zip(0..).find_map(told).unwrap_or_default()
+        let Some(place) = self.seats.iter().position(|seat| seat.has(pid)) else { return Vec::new() };
+        let reports = self.seats.get_mut(place).map(|seat| seat.reaped(pid, exit, poll)).unwrap_or_default();
+        let service = Place(u16::try_from(place).unwrap_or(u16::MAX));
+        let event = |(instance, report)| Event::Report { service, instance, report };
+        reports.into_iter().map(event).collect()
     }
 
     /// The pipe on which a new process would say why it never ran has something, or was closed by its exec.
@@ -134,9 +147,9 @@ impl Runner {
     }
 
     /// Looks at a service's control group, whose events changed.
-    pub fn group_changed(&mut self, service: Place) -> Vec<Event> {
+    pub fn group_changed(&mut self, service: Place, poll: &Poll) -> Vec<Event> {
         let Some(seat) = self.seats.get_mut(service.index()) else { return Vec::new() };
-        let reports = seat.group_changed();
+        let reports = seat.group_changed(poll);
         let event = |(instance, report)| Event::Report { service, instance, report };
         reports.into_iter().map(event).collect()
     }

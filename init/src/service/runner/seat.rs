@@ -7,11 +7,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use machine_config::service::{Place, Ready, Reload, StopSignal, Unit};
 use node_sys::event::{self, Interest, Poll};
 use node_sys::fence::Fence;
-use node_sys::process::{Child, Exit, Pid, Signal, Spawn};
+use node_sys::process::{Child, Exit, Pid, Signal};
+use node_sys::spawn::Spawn;
 
 use super::group::Group;
 use super::overlay;
@@ -30,7 +32,7 @@ const PATH: &str = "PATH=/usr/sbin:/usr/bin";
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) unit: Rc<Unit>,
-    pub(super) fence: Option<Fence>,
+    pub(super) fence: Option<Arc<Fence>>,
     pub(super) group: Option<Group>,
     /// Whether the group is to be removed at the end of the turn, unless it is wanted again before.
     pub(super) left: bool,
@@ -258,6 +260,14 @@ impl Seat {
         is_line.then_some((main.instance, Report::WroteReady))
     }
 
+    /// Whether process `pid` runs for it.
+    pub(super) fn has(&self, pid: Pid) -> bool {
+        let main = self.main.iter().map(|main| &main.child);
+        let step = self.step.iter().map(|(.., child)| child);
+        let reload = self.reload.iter().map(|(_, child)| child);
+        main.chain(step).chain(reload).any(|child| child.pid == pid)
+    }
+
     /// What the end of process `pid` means, if it is one of this service's.
     pub(super) fn reaped(&mut self, pid: Pid, exit: Exit, poll: &Poll) -> Vec<(Instance, Report)> {
         if self.main.as_ref().is_some_and(|main| main.child.pid == pid) {
@@ -316,30 +326,42 @@ impl Seat {
 
     pub(super) fn watch_group(&mut self, instance: Instance, poll: &Poll) -> Option<Report> {
         self.watched = Some(instance);
-        // Before it is looked at, or its last process could end in between. What cannot be watched is told when it
-        // is asked for again, which the core does.
-        let _ = self.group.as_mut().map(|group| group.watch(poll));
-        self.tell_if_empty().map(|(_, report)| report)
+        let told = self.tell_if_empty(poll).or_else(|| {
+            // Looked at again, or its last process could have ended before it was watched. What cannot be watched is
+            // told when it is asked for again, which the core does.
+            let _ = self.group.as_mut().map(|group| group.watch(poll));
+            self.tell_if_empty(poll)
+        });
+        told.map(|(_, report)| report)
     }
 
-    fn tell_if_empty(&mut self) -> Option<(Instance, Report)> {
+    fn tell_if_empty(&mut self, poll: &Poll) -> Option<(Instance, Report)> {
         // Looked at in any case: what is not read is reported as changed again and again.
         let empty = self.group.as_mut().is_none_or(Group::is_empty);
         let instance = self.watched.take_if(|_| empty)?;
+        if let Some(group) = &mut self.group {
+            group.unwatch(poll);
+        }
         Some((instance, Report::GroupEmpty))
     }
 
-    pub(super) fn group_changed(&mut self) -> Vec<(Instance, Report)> {
+    pub(super) fn group_changed(&mut self, poll: &Poll) -> Vec<(Instance, Report)> {
         let running = self.main.as_ref().map(|main| main.instance);
         let killed = self.group.as_mut().is_some_and(Group::was_out_of_memory);
         let out_of_memory = running.filter(|_| killed).map(|instance| (instance, Report::OutOfMemory));
-        out_of_memory.into_iter().chain(self.tell_if_empty()).collect()
+        out_of_memory.into_iter().chain(self.tell_if_empty(poll)).collect()
     }
 
     /// Removes the group, at the latest at the end of the turn: a service that is restarted at once gets it again.
     pub(super) fn remove_group(&mut self, poll: &Poll) -> io::Result<()> {
         self.left = self.group.as_mut().is_some_and(Group::is_as_new);
         if self.left { Ok(()) } else { self.remove_now(poll) }
+    }
+
+    /// Keeps the group for the next instance, if that can have it as it is.
+    pub(super) fn spare_group(&mut self, poll: &Poll) -> io::Result<()> {
+        let can_stay = self.group.as_mut().is_some_and(Group::is_as_new);
+        if can_stay { Ok(()) } else { self.remove_now(poll) }
     }
 
     /// The turn is over: what was left is removed. What cannot be is tried again in the next.

@@ -88,8 +88,18 @@ fn invariant_2_one_main_process_and_none_beside_leftovers(world: &World, place: 
     }
 }
 
+/// A pause is no time for leftovers to end in: whoever rests has nothing left.
+fn invariant_2_who_rests_has_no_leftovers(world: &World) {
+    for (place, (actor, member)) in
+        world.services.places().zip(world.actors.iter().zip(&world.services.members))
+    {
+        let alone = !world.owns_group(place) || !actor.is_populated();
+        assert!(!member.state.rests() || alone, "2: leftovers of {place:?}, which is {:?}", member.state);
+    }
+}
+
 fn invariant_3_every_end_is_attributed_once(world: &World) {
-    for (actor, member) in world.actors.iter().zip(&world.services.members) {
+    for (actor, member) in world.actors.iter().zip(world.services.members.iter()) {
         assert_eq!(actor.main.is_some(), member.run.main, "3: {:?}", member.state);
         assert_eq!(actor.step.is_some(), member.run.step, "3: {:?}", member.state);
         assert_eq!(actor.reload.is_some(), member.run.reload, "3: {:?}", member.state);
@@ -163,9 +173,17 @@ fn invariant_8_nothing_is_made_after_the_latch(world: &World, place: Place) {
     assert!(!world.ended, "8: {place:?} starts although the machine ends");
 }
 
+/// Who waited would be nothing but an end that is never reached, or a timer that starts something after it.
+fn invariant_8_nobody_waits_for_a_start_after_the_latch(world: &World) {
+    for (place, member) in world.services.places().zip(&world.services.members) {
+        let waits = matches!(member.state, State::Waiting | State::Blocked { .. } | State::Backoff { .. });
+        assert!(!(world.ended && waits), "8: {place:?} is {:?} although the machine ends", member.state);
+    }
+}
+
 fn invariant_10_nothing_remains_of_what_is_off(world: &World) {
     for (place, (actor, member)) in
-        world.services.places().zip(world.actors.iter().zip(&world.services.members))
+        world.services.places().zip(world.actors.iter().zip(world.services.members.iter()))
     {
         if member.state != State::Off {
             continue;
@@ -284,6 +302,10 @@ pub fn invariant_19_a_successor_goes_on_where_it_was(world: &mut World) {
     assert_eq!(machine, world.services.machine, "19: what is shared differs");
     let moment = world.moment();
     assert_eq!(successor.save().unwrap(), bytes, "19: saved again, it differs");
+    let mut brief = Vec::new();
+    world.services.save_briefly(&mut brief).unwrap();
+    let recovered = Services::restore(world.table.clone(), &brief).unwrap();
+    assert_eq!(recovered.members, world.services.members, "19: what was kept at hand is old");
     let (steps, again) = (world.services.handle(Event::Time, moment), successor.handle(Event::Time, moment));
     assert_eq!(steps, again, "19: the successor does other things");
     assert_eq!(successor.deadline(), world.services.deadline(), "19: deadlines differ");
@@ -310,7 +332,7 @@ fn invariant_20_the_record_replays_to_the_states_and_all_is_explained(world: &Wo
 }
 
 fn invariant_21_what_failed_has_a_timer_or_a_verdict(world: &World) {
-    for member in &world.services.members {
+    for member in world.services.members.iter() {
         let timed = member.state.deadline().is_some();
         match member.state.name() {
             StateName::Preparing
@@ -351,8 +373,10 @@ pub fn after_event(world: &mut World, before: &Before, quiet: bool) {
 
 /// Checks what must hold once nothing is left to do.
 pub fn at_rest(world: &mut World) {
+    invariant_2_who_rests_has_no_leftovers(world);
     invariant_3_every_end_is_attributed_once(world);
     invariant_6_a_stop_ends_in_time(world);
+    invariant_8_nobody_waits_for_a_start_after_the_latch(world);
     invariant_10_nothing_remains_of_what_is_off(world);
     invariant_21_what_failed_has_a_timer_or_a_verdict(world);
 }

@@ -225,10 +225,11 @@ impl World {
                 self.actor(place).watch = Some(instance);
                 self.if_empty(place)
             }
-            Action::RemoveGroup if fails || self.actor(place).is_populated() => {
+            Action::SpareGroup if !self.actor(place).is_populated() => report(Report::GroupRemoved),
+            Action::RemoveGroup | Action::SpareGroup if fails || self.actor(place).is_populated() => {
                 report(Report::CouldNot(Deed::Remove, why()))
             }
-            Action::RemoveGroup => {
+            Action::RemoveGroup | Action::SpareGroup => {
                 self.actor(place).group = false;
                 report(Report::GroupRemoved)
             }

@@ -21,6 +21,18 @@ fn a_killed_service_is_back_as_another_instance() {
     assert_eq!(view.last_end.as_deref(), Some("killed by signal 9 after 0 s"));
 }
 
+/// S13: making a group takes as long as all the rest of a start.
+#[test]
+fn the_group_stays_over_a_pause_and_goes_when_nobody_wants_the_service_any_more() {
+    let mut world = world(&[("a", "")]);
+    world.is_ready("a");
+    world.dies("a");
+    let place = world.place("a");
+    assert!(world.state("a") == StateName::Backoff && world.actor(place).group);
+    world.stop("a").unwrap();
+    assert!(world.state("a") == StateName::Off && !world.actor(place).group);
+}
+
 /// S13: who worked for a while is back at once.
 #[test]
 fn a_service_that_worked_for_ten_seconds_is_back_without_a_pause() {
@@ -276,31 +288,35 @@ fn a_changed_overlay_ends_a_pause() {
     assert_eq!(world.state("a"), StateName::Starting);
 }
 
-/// 12: fairness.
+/// 12: fairness, wherever in the table the unrelated one stands.
 #[test]
 fn a_storm_of_starts_delays_an_unrelated_one_by_at_most_100_ms() {
-    let specs: Vec<(String, String)> =
-        (0..130).map(|n| (format!("storm{n}"), format!("{EXEC}class = \"critical\"\n"))).collect();
-    let mut named: Vec<(&str, &str)> =
-        specs.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    named.push(("other", ON_DEMAND));
-    let mut world = world(&named);
-    let storm = |world: &mut World| {
-        for n in 0..130 {
-            let name = format!("storm{n}");
-            world.dies(&name);
-            let _ = world.start(&name);
+    for (unrelated, place) in [("early", 0), ("unrelated", 130)] {
+        let specs: Vec<(String, String)> =
+            (0..130).map(|n| (format!("storm{n}"), format!("{EXEC}class = \"critical\"\n"))).collect();
+        let mut named: Vec<(&str, &str)> =
+            specs.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        named.push((unrelated, ON_DEMAND));
+        let mut world = world(&named);
+        assert_eq!(world.place(unrelated).index(), place);
+        let storm = |world: &mut World| {
+            for n in 0..130 {
+                let name = format!("storm{n}");
+                world.dies(&name);
+                let _ = world.start(&name);
+            }
+        };
+        // Until each was served once: who never was comes before all others, as the unrelated one does.
+        for _ in 0..20 {
+            storm(&mut world);
+            world.pass(100);
         }
-    };
-    for _ in 0..5 {
-        storm(&mut world);
-        world.pass(100);
-    }
-    let began = world.now;
-    world.start("other").unwrap();
-    while world.main("other").is_none() {
-        storm(&mut world);
-        world.pass(10);
-        assert!(world.now - began <= 100, "{} ms", world.now - began);
+        let began = world.now;
+        world.start(unrelated).unwrap();
+        while world.main(unrelated).is_none() {
+            storm(&mut world);
+            world.pass(10);
+            assert!(world.now - began <= 100, "{unrelated}: {} ms", world.now - began);
+        }
     }
 }
