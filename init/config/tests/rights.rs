@@ -30,8 +30,7 @@ fn table() -> Table {
 }
 
 fn names(units: &[Unit], is: impl Fn(&Unit) -> bool) -> Vec<&str> {
-    let mut names: Vec<&str> =
-        units.iter().filter(|unit| is(unit)).map(|unit| unit.name.as_str()).collect();
+    let mut names: Vec<&str> = units.iter().filter(|unit| is(unit)).map(|unit| unit.name.as_str()).collect();
     names.sort_unstable();
     names
 }
@@ -87,9 +86,7 @@ fn shown() -> String {
         let capabilities = unit.sandbox.capabilities.iter();
         let capabilities = match unit.sandbox.privileged {
             true => "all".to_owned(),
-            false => {
-                join(capabilities.map(|held| word(toml::Value::try_from(held).unwrap())).collect())
-            }
+            false => join(capabilities.map(|held| word(toml::Value::try_from(held).unwrap())).collect()),
         };
         let calls = match (unit.sandbox.privileged, unit.sandbox.system_calls) {
             (true, _) | (false, SystemCalls::All) => "all",

@@ -10,8 +10,6 @@ pub const SERVICES: &str = "/usr/share/slipway/services.table";
 /// What the image says of itself.
 pub const IMAGE: &str = "/usr/share/slipway/image.toml";
 
-/// The config agent's directory.
-pub const CONFIG_STATE: &str = "/state/config";
 /// Whom the machine is bound to, and the highest serial it has accepted.
 pub const BINDING: &str = "/state/config/binding.toml";
 /// The config that was accepted last, as it arrived.

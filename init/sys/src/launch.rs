@@ -202,7 +202,8 @@ impl Launch {
                 fence.apply_as_root().map_err(at(Step::Privileges))?;
             }
             if let Some(id) = self.user {
-                syscall!(Sysno::setgroups, self.groups.len(), self.groups.as_ptr()).map_err(at(Step::User))?;
+                syscall!(Sysno::setgroups, self.groups.len(), self.groups.as_ptr())
+                    .map_err(at(Step::User))?;
                 syscall!(Sysno::setgid, id).map_err(at(Step::User))?;
                 syscall!(Sysno::setuid, id).map_err(at(Step::User))?;
             }

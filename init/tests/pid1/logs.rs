@@ -22,7 +22,6 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         a_service_that_prints_goes_on_while_logd_is_killed_again_and_again,
         while_logd_stays_away_services_go_on_and_what_is_dropped_is_counted,
         a_logd_that_hangs_holds_no_service_up,
-        a_machine_at_rest_is_not_woken_for_its_logs,
         long_lines_and_bytes_that_are_no_text_are_kept_as_they_are,
         helpers_that_are_killed_in_a_loop_change_no_services_state,
     ]
@@ -150,21 +149,6 @@ fn a_logd_that_hangs_holds_no_service_up(boot: &Boot) {
             numbers("talker").filter(|kept| kept.contains(&(LINES - 1)))
         });
         assert_eq!(pid1.own().log_bytes_dropped, 0, "what lay in the pipes was its successor's");
-    });
-}
-
-/// Nobody is asked and nobody is woken while nobody prints.
-fn a_machine_at_rest_is_not_woken_for_its_logs(boot: &Boot) {
-    boot.machine_with(with_logd(""), |pid1| {
-        pid1.until("logd", StateName::Ready);
-        std::thread::sleep(Duration::from_secs(3));
-        let turns = |_| pid1.own().turns;
-        let before = turns(());
-        std::thread::sleep(Duration::from_secs(10));
-        let woken = turns(()) - before;
-        report(&format!("{woken} turns in 10 s"));
-        // The two questions for it are turns, too.
-        assert!(woken <= 4, "{woken} turns");
     });
 }
 

@@ -23,6 +23,7 @@ mod machine;
 mod meddle;
 mod processes;
 mod readiness;
+mod rights;
 mod soak;
 mod strain;
 mod succession;
@@ -51,6 +52,7 @@ fn all() -> Vec<Scenario> {
         dependencies::scenarios(),
         processes::scenarios(),
         readiness::scenarios(),
+        rights::scenarios(),
         ends::scenarios(),
         strain::scenarios(),
         system::scenarios(),
