@@ -72,8 +72,16 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 const HISTORY: History = History { confirmed: true, reboots: u8::MAX };
 /// Processes that are made after one look at what must be remembered.
 const BIRTHS_AT_ONCE: usize = 8;
-/// Messages and signals taken per turn, so that no sender keeps us from the rest.
+/// So many turns in a row leave groups behind in which nobody is any more.
+const UNTIDY_TURNS: u32 = 64;
+/// Messages taken per turn, so that no sender keeps us from the rest.
 const PER_TURN: usize = 256;
+
+/// Whether somebody asks: then everything is as it is told to be.
+fn is_asked(ready: &[u64]) -> bool {
+    let asks = |raw: &u64| matches!(Token::from_raw(*raw), Some(Token::Control | Token::Client(_)));
+    ready.iter().any(asks)
+}
 
 /// PID 1.
 #[derive(Debug)]
@@ -117,7 +125,7 @@ impl Supervisor {
     /// # Errors
     /// When the kernel gives no descriptors: then there is nothing to supervise with.
     pub fn new(
-        console: Console,
+        mut console: Console,
         log: Option<OwnedFd>,
         image: Option<Image>,
         table: Table,
@@ -140,8 +148,12 @@ impl Supervisor {
         let seed = u64::from(node_sys::uptime::since_boot().subsec_nanos()) ^ now.millis();
         let mut services = Services::new(table, seed, HISTORY, now);
         let runner = Runner::new(services.units(), Path::new(NOTIFY_SOCKET))?;
-        let (dog, told) = Dog::arm(now);
+        let (dog, told, bitten) = Dog::arm(now);
         services.note(None, &told, now);
+        if let Some(problem) = bitten {
+            services.note(None, problem, now);
+            console.say(now, Subject::Machine, &format!("problem: {problem}"));
+        }
         let (strain, untold) = Strain::watch(&poll, None);
         untold.iter().for_each(|text| services.note(None, text, now));
         Ok(Self {
@@ -175,6 +187,7 @@ impl Supervisor {
 
     /// Runs the machine until it is to end; gives the console back.
     pub fn run(mut self) -> (Console, Plan) {
+        let mut untidied = 0_u32;
         loop {
             let began = Instant::now();
             let now = Monotonic::now();
@@ -191,18 +204,30 @@ impl Supervisor {
             if let Some(plan) = self.go_on_ending(now) {
                 return (self.console, plan);
             }
-            self.runner.tidy(&self.poll);
             self.remember();
             if std::mem::take(&mut self.reexec) {
+                self.runner.tidy(&self.poll);
                 self.replace(now);
             }
             if std::mem::take(&mut self.came_up) {
-                // Most of what ran until now never runs again. If it stays, it stays.
+                // Most of what ran until now never runs again, and what it kept is free. If it stays, it stays.
                 let _ = node_sys::memory::forget_code();
+                node_sys::memory::give_back_heap();
             }
             self.counters.turned(began);
-            match self.poll.wait(Some(self.patience(now))) {
-                Ok(ready) => self.turn(&ready),
+            let untidy = self.runner.is_untidy();
+            let patience = if untidy { Duration::ZERO } else { self.patience(now) };
+            match self.poll.wait(Some(patience)) {
+                Ok(ready) => {
+                    // Removing groups takes longer than hearing of the ends of all who were in them.
+                    let postponed = untidy && !ready.is_empty() && untidied < UNTIDY_TURNS;
+                    untidied = if postponed { untidied.saturating_add(1) } else { 0 };
+                    if untidy && (!postponed || is_asked(&ready)) {
+                        self.runner.tidy(&self.poll);
+                        self.changed = true;
+                    }
+                    self.turn(&ready);
+                }
                 // Nobody knows why that should happen; services are worth more than the answer.
                 Err(_) => {
                     thread::sleep(CONSOLE_PAUSE);
@@ -319,17 +344,15 @@ impl Supervisor {
     }
 
     fn take_signals(&mut self, now: Monotonic) {
-        for _ in 0..PER_TURN {
-            match self.signals.next() {
-                Ok(Some(Signal::Child)) => {}
-                Ok(Some(Signal::Terminate | Signal::Interrupt)) => {
-                    self.pressed(Ending::Reboot, "by a signal", now);
-                }
-                Ok(Some(Signal::User2 | Signal::Power)) => {
-                    self.pressed(Ending::PowerOff, "by a signal", now);
-                }
-                Ok(None) | Err(_) => break,
+        // One: if there are others, they wake us again.
+        match self.signals.next() {
+            Ok(Some(Signal::Terminate | Signal::Interrupt)) => {
+                self.pressed(Ending::Reboot, "by a signal", now);
             }
+            Ok(Some(Signal::User2 | Signal::Power)) => {
+                self.pressed(Ending::PowerOff, "by a signal", now);
+            }
+            Ok(Some(Signal::Child) | None) | Err(_) => {}
         }
         // One SIGCHLD may stand for many: reap until nobody is left.
         while let Ok(Some((pid, exit))) = process::reap() {

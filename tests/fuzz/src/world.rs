@@ -147,7 +147,9 @@ impl World {
             (1, _) => self.now.saturating_add(input.number() & 0xffff_ffff),
             _ => self.now.saturating_add(100 * u64::try_from(input.below(256)).unwrap()),
         };
-        for _ in 0..SPINS_MAX {
+        // Only who has lived is known to have no such timer.
+        let spins = if self.origin == Origin::Lived { SPINS_MAX } else { 1 };
+        for _ in 0..spins {
             self.tell(Event::Time);
             if self.services.deadline().is_none_or(|due| due > self.moment()) {
                 return;

@@ -26,6 +26,8 @@ const PATIENCE: &str = "600";
 const CAUGHT_MIN: usize = 95;
 /// The test program whose tests are machines.
 const MACHINES: &str = "pid1";
+/// What names the `slipway` that tells machines where their kernel is; it is built if nothing does.
+const SLIPWAY: &str = "SLIPWAY";
 
 /// Breaks PID 1 in the ways of tests/mutants.toml.
 #[derive(Debug, Parser)]
@@ -97,8 +99,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let copy = Copy::of_the_checkout()?;
     let tests: BTreeSet<Tests<'_>> = mutants.iter().map(|mutant| mutant.tests()).collect();
-    if tests.iter().any(|(program, _)| *program == Some(MACHINES)) {
-        // It tells them where their kernel is.
+    if tests.iter().any(|(program, _)| *program == Some(MACHINES)) && std::env::var_os(SLIPWAY).is_none() {
         loud(&mut cargo(&["build", "--quiet", "--package", "slipway"]))?;
     }
     for tests in tests {
@@ -210,7 +211,7 @@ impl Copy {
             .env("PROPTEST_MAX_SHRINK_ITERS", "0")
             // Nor is it kept, to be tried first the next time.
             .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1")
-            .env("SLIPWAY", slipway_path())
+            .env(SLIPWAY, std::env::var_os(SLIPWAY).unwrap_or_else(|| slipway_path().into()))
             .stderr(Stdio::null());
         cargo
     }

@@ -120,7 +120,13 @@ impl Runner {
         report.map(|report| Event::Report { service, instance, report })
     }
 
-    /// The turn is over.
+    /// Whether groups were left behind.
+    #[must_use]
+    pub fn is_untidy(&self) -> bool {
+        self.seats.iter().any(|seat| seat.left)
+    }
+
+    /// Removes groups that were left behind and that nobody has wanted again since.
     pub fn tidy(&mut self, poll: &Poll) {
         self.seats.iter_mut(|seat| seat.left).for_each(|(_, seat)| seat.tidy(poll));
     }

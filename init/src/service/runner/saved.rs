@@ -28,6 +28,7 @@ pub struct SavedSeat {
     output: (RawFd, RawFd),
     /// Whether there is a group, and whether it is spent.
     group: Option<bool>,
+    left: bool,
     main: Option<SavedMain>,
     step: Option<(Instance, StepKind, u16, SavedChild)>,
     reload: Option<(Instance, SavedChild)>,
@@ -80,6 +81,7 @@ impl Seat {
         SavedSeat {
             output: (self.output.as_raw_fd(), self.output_write.as_raw_fd()),
             group: self.group.as_ref().map(Group::is_spent),
+            left: self.left,
             main: self.main.as_ref().map(|main| SavedMain {
                 instance: main.instance,
                 child: SavedChild::of(&main.child),
@@ -97,7 +99,7 @@ impl Seat {
     }
 
     pub(super) fn restore(unit: Rc<Unit>, saved: SavedSeat, place: Place, poll: &Poll) -> io::Result<Self> {
-        let SavedSeat { output: (read, write), group, main, step, reload, watched } = saved;
+        let SavedSeat { output: (read, write), group, left, main, step, reload, watched } = saved;
         let group = match group {
             Some(spent) => {
                 let mut group = Group::make(&unit, place, poll).map_err(io::Error::other)?;
@@ -117,7 +119,7 @@ impl Seat {
             fence: fence::of(&unit.sandbox)?,
             unit,
             group,
-            left: false,
+            left,
             output: resume::adopt(read)?,
             output_write: resume::adopt(write)?,
             main,

@@ -34,7 +34,7 @@ pub(super) struct Seat {
     pub(super) unit: Rc<Unit>,
     pub(super) fence: Option<Arc<Fence>>,
     pub(super) group: Option<Group>,
-    /// Whether the group is to be removed at the end of the turn, unless it is wanted again before.
+    /// Whether the group is to be removed as soon as nothing else is to be done, unless it is wanted again before.
     pub(super) left: bool,
     pub(super) output: OwnedFd,
     pub(super) output_write: OwnedFd,
@@ -352,7 +352,7 @@ impl Seat {
         out_of_memory.into_iter().chain(self.tell_if_empty(poll)).collect()
     }
 
-    /// Removes the group, at the latest at the end of the turn: a service that is restarted at once gets it again.
+    /// Removes the group, as soon as nothing else is to be done: a service that is restarted at once gets it again.
     pub(super) fn remove_group(&mut self, poll: &Poll) -> io::Result<()> {
         self.left = self.group.as_mut().is_some_and(Group::is_as_new);
         if self.left { Ok(()) } else { self.remove_now(poll) }
@@ -364,10 +364,13 @@ impl Seat {
         if can_stay { Ok(()) } else { self.remove_now(poll) }
     }
 
-    /// The turn is over: what was left is removed. What cannot be is tried again in the next.
+    /// What was left is removed. What cannot be stays, and is removed before another instance starts.
     pub(super) fn tidy(&mut self, poll: &Poll) {
-        if self.left && self.remove_now(poll).is_ok() {
-            self.left = false;
+        if std::mem::take(&mut self.left)
+            && self.remove_now(poll).is_err()
+            && let Some(group) = &mut self.group
+        {
+            group.set_spent(true);
         }
     }
 

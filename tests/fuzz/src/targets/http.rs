@@ -68,7 +68,7 @@ pub(super) fn run(input: &[u8]) {
     assert!(TABLE.iter().all(|route| route.role == Role::Reader) || role.is_some() || status != 200);
     // Alone, without its framing: several answers behind one another are not taken apart here.
     let whole =
-        head.to_ascii_lowercase().contains("content-length") && !body.windows(9).any(|w| w == b"HTTP/1.1 ");
+        head.to_ascii_lowercase().contains("content-length") && !body.windows(7).any(|w| w == b"HTTP/1.");
     if status >= 400 && whole && !body.is_empty() {
         serde_json::from_slice::<ErrorReply>(body).expect("a refusal is a document");
     }

@@ -8,13 +8,16 @@ use init::service::core::Services;
 use crate::input::Input;
 use crate::world::{World, small_table};
 
+/// The most bytes of events: what was restored is what matters here, the table's target has longer lives.
+const EVENTS_MAX: usize = 48;
+
 pub(super) fn run(input: &[u8]) {
     let mut input = Input::new(input);
     let length = usize::from(input.byte().unwrap_or(0)) << 8 | usize::from(input.byte().unwrap_or(0));
     let saved = input.bytes(length);
     let Ok(services) = Services::restore(small_table(), saved) else { return };
     let mut world = World::of(services, small_table());
-    world.live(&mut input);
+    world.live(&mut Input::new(input.bytes(EVENTS_MAX)));
     for place in world.services.places() {
         assert!(!world.services.explain(place).is_empty());
     }
