@@ -27,7 +27,8 @@ use node_sys::resume::{self, Memory};
 
 use crate::agent::image::Image;
 use crate::agent::paths;
-use crate::boot::{self, apply};
+use crate::boot;
+use crate::boot::apply::{self, CONSOLE};
 use crate::console::{Console, Subject};
 use crate::control::message::Ending;
 use crate::monotonic::Monotonic;
@@ -35,8 +36,6 @@ use crate::service::core::{Entry, Plan};
 use crate::shutdown;
 use crate::supervisor::Supervisor;
 use crate::supervisor::succession::{Inheritance, Reason, last_words};
-
-const CONSOLE: &str = "/dev/console";
 
 /// Runs the machine. Comes back only if the kernel refuses to end it.
 pub(crate) fn run() {
@@ -46,6 +45,7 @@ pub(crate) fn run() {
     let log = keep(&mut problems, "making the pipe of our own log", own_log(&mut console));
     problems.extend(apply::rest());
     let (image, table) = image(&mut problems);
+    problems.extend(apply::shared(&table));
     let started = match &image {
         Some(image) => format!("started, role {}, version {}", image.role, image.version),
         None => "started".to_owned(),

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 use image_format::Digest;
 use image_format::manifest::{ImagePath, Manifest};
-use machine_config::service::Table;
+use machine_config::service::{Group, Table};
 use serde::Serialize;
 
 use super::Part;
@@ -108,9 +108,14 @@ fn users(services: &Table) -> (String, String) {
         }
     }
     let (mut passwd, mut group) = (String::new(), String::new());
-    for (id, name) in users {
+    for (id, name) in &users {
         let _ = writeln!(passwd, "{name}:x:{id}:{id}::/:/usr/sbin/nologin");
         let _ = writeln!(group, "{name}:x:{id}:");
+    }
+    for shared in Group::ALL {
+        let members = services.units.iter().filter(|unit| unit.groups.contains(shared));
+        let members: Vec<&str> = members.map(|unit| unit.name.as_str()).collect();
+        let _ = writeln!(group, "{}:x:{}:{}", shared.name(), shared.number(), members.join(","));
     }
     (passwd, group)
 }

@@ -27,6 +27,14 @@ pub enum ServicesError {
         /// Which service.
         service: String,
     },
+    /// Rights without a reason.
+    #[error(
+        "service {service} must say either which user it runs as, or why it cannot have one (root-because)"
+    )]
+    Rights {
+        /// Which service.
+        service: String,
+    },
     /// A program that no component brings.
     #[error("service {service} runs {program}, and no component of the role brings such a program")]
     Program {
@@ -53,6 +61,9 @@ pub(super) fn gather(role: &Role, profiles: &Profiles) -> Result<Table, Services
                 .ok_or_else(|| ServicesError::Unknown { role: role.name.clone(), service: name.clone() })
         })
         .collect::<Result<Vec<_>, _>>()?;
+    if let Some(spec) = specs.iter().find(|spec| spec.user.is_some() == spec.root_because.is_some()) {
+        return Err(ServicesError::Rights { service: spec.name.to_string() });
+    }
     layout(&specs).map_err(|source| ServicesError::Layout { role: role.name.clone(), source })
 }
 

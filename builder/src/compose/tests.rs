@@ -205,3 +205,16 @@ fn the_root_directory_is_root_s() {
     let rootfs = Fixture::new().compose().unwrap();
     assert_eq!(rootfs.tree.manifest().get(&ImagePath::root()), Some(&Node::directory(0o755)));
 }
+
+#[test]
+fn a_service_that_is_root_without_a_reason_is_refused() {
+    let root = SERVICE.replace("user = 99\n", "");
+    let fixture = Fixture::new();
+    fixture.write("profiles/services/thing.toml", &root);
+    let error = format!("{:#}", fixture.compose().unwrap_err());
+    assert!(error.contains("service thing must say either which user it runs as"), "{error}");
+    fixture.write("profiles/services/thing.toml", &format!("root-because = 'it must'\n{root}"));
+    fixture.compose().unwrap();
+    fixture.write("profiles/services/thing.toml", &format!("root-because = 'it must'\n{SERVICE}"));
+    assert!(fixture.compose().is_err(), "one or the other");
+}

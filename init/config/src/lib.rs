@@ -14,6 +14,6 @@ pub mod service;
 pub mod span;
 
 pub use admission::{Refusal, admit};
-pub use machine::MachineConfig;
+pub use machine::{MachineConfig, PlainConfig};
 pub use name::{ClusterName, MachineName, Role, ServiceName};
 pub use span::Span;

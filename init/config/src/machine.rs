@@ -58,6 +58,22 @@ pub struct MachineConfig {
     pub drills: Vec<Drill>,
 }
 
+/// What of a config is nobody's secret, for agents that need no more. It is read from a text without secrets
+/// (`redact`), whatever else that shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlainConfig {
+    /// Whom the config is for, and when.
+    pub header: Header,
+    /// How the machine reaches the network.
+    pub network: Network,
+    /// What every machine of the cluster agrees on.
+    pub cluster: Cluster,
+    /// Rehearsed failures.
+    #[serde(default, rename = "drill")]
+    pub drills: Vec<Drill>,
+}
+
 /// Whom a config is for, which version of it this is, and when it may be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -352,6 +368,13 @@ impl MachineConfig {
         Ok(toml::from_str(text)?)
     }
 
+    /// What of it is nobody's secret.
+    #[must_use]
+    pub fn plain(&self) -> PlainConfig {
+        let Self { header, network, cluster, drills, .. } = self.clone();
+        PlainConfig { header, network, cluster, drills }
+    }
+
     /// The role that the config is for.
     #[must_use]
     pub fn role(&self) -> Role {
@@ -361,6 +384,16 @@ impl MachineConfig {
             RoleConfig::ControlPlane(_) => Role::ControlPlane,
             RoleConfig::Worker(_) => Role::Worker,
         }
+    }
+}
+
+impl PlainConfig {
+    /// Reads a config's text without its secrets.
+    ///
+    /// # Errors
+    /// [`ParseError::Toml`].
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        Ok(toml::from_str(text)?)
     }
 
     /// The MAC address of the NIC to use, if the config names one.

@@ -73,12 +73,12 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<Change, FileError
     replace_for(None, path, bytes, mode)
 }
 
-/// As [`replace`], and the file is `owner`'s, user and group; the writer's own without one.
+/// As [`replace`], and the file's group is `readers`, which the writer must be in; its own without one.
 ///
 /// # Errors
 /// [`FileError`].
-pub fn replace_for(owner: Option<u32>, path: &Path, bytes: &[u8], mode: u32) -> Result<Change, FileError> {
-    let theirs = owner.is_none_or(|owner| fs::metadata(path).is_ok_and(|found| found.uid() == owner));
+pub fn replace_for(readers: Option<u32>, path: &Path, bytes: &[u8], mode: u32) -> Result<Change, FileError> {
+    let theirs = readers.is_none_or(|group| fs::metadata(path).is_ok_and(|found| found.gid() == group));
     if theirs && is_already(path, bytes, mode) {
         return Ok(Change::Unchanged);
     }
@@ -87,10 +87,12 @@ pub fn replace_for(owner: Option<u32>, path: &Path, bytes: &[u8], mode: u32) -> 
     name.push(".new");
     let next = path.with_file_name(name);
     let fail = |source| FileError::new("writing", &next, source);
-    let mut file = create(&next, mode).map_err(fail)?;
-    if let Some(owner) = owner {
-        fchown(&file, Some(owner), Some(owner)).map_err(fail)?;
+    // Nobody else reads it before its group is right.
+    let mut file = create(&next, mode & 0o700).map_err(fail)?;
+    if let Some(group) = readers {
+        fchown(&file, None, Some(group)).map_err(fail)?;
     }
+    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(fail)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
     fs::rename(&next, path).map_err(|source| FileError::new("writing", path, source))?;
     if let Some(directory) = path.parent() {
@@ -161,14 +163,15 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_given_to_whom_it_is_for() {
+    fn a_file_can_be_read_by_whom_it_is_for() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
-        let own = fs::metadata(dir.path()).unwrap().uid();
-        assert_eq!(replace_for(Some(own), &path, b"one", 0o400).unwrap(), Change::Changed);
-        assert_eq!(replace_for(Some(own), &path, b"one", 0o400).unwrap(), Change::Unchanged);
-        // Another's file is not as wanted; root may give it away, anybody else is told.
-        assert_ne!(replace_for(Some(own + 1), &path, b"one", 0o400).ok(), Some(Change::Unchanged));
+        let own = fs::metadata(dir.path()).unwrap().gid();
+        assert_eq!(replace_for(Some(own), &path, b"one", 0o640).unwrap(), Change::Changed);
+        assert_eq!(replace_for(Some(own), &path, b"one", 0o640).unwrap(), Change::Unchanged);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        // One for others is not as wanted; root may give it to them, anybody else is told.
+        assert_ne!(replace_for(Some(own + 1), &path, b"one", 0o640).ok(), Some(Change::Unchanged));
     }
 
     #[test]

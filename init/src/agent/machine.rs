@@ -1,12 +1,13 @@
 //! The accepted machine config, as the config agent left it for the others.
 //!
-//! It was verified before it was written, and the file is root's alone; it is parsed here
-//! without another look at its signature.
+//! It was verified before it was written; it is parsed here without another look at its signature.
+//! The whole of it is for the few agents that need its secrets; the others read what is left
+//! without them, which everybody may.
 
 use std::path::Path;
 
-use machine_config::MachineConfig;
 use machine_config::machine::ParseError;
+use machine_config::{MachineConfig, PlainConfig};
 
 use super::files::{self, FileError};
 use super::paths;
@@ -21,20 +22,34 @@ pub enum MachineError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Not a config.
-    #[error("reading {}: {why}", paths::MACHINE)]
+    #[error("reading {path}: {why}")]
     Parse {
+        /// Which of the two.
+        path: &'static str,
         /// Why.
         why: String,
     },
 }
 
-/// Reads it.
+/// Reads it whole.
 ///
 /// # Errors
 /// [`MachineError`].
 pub fn load() -> Result<MachineConfig, MachineError> {
-    let text = files::read_text(Path::new(paths::MACHINE), SIZE_MAX)?;
-    MachineConfig::parse(&text).map_err(|error| MachineError::Parse { why: brief(&error, &text) })
+    read(paths::MACHINE, MachineConfig::parse)
+}
+
+/// Reads what is nobody's secret.
+///
+/// # Errors
+/// [`MachineError`].
+pub fn load_plain() -> Result<PlainConfig, MachineError> {
+    read(paths::MACHINE_REDACTED, PlainConfig::parse)
+}
+
+fn read<T>(path: &'static str, parse: fn(&str) -> Result<T, ParseError>) -> Result<T, MachineError> {
+    let text = files::read_text(Path::new(path), SIZE_MAX)?;
+    parse(&text).map_err(|error| MachineError::Parse { path, why: brief(&error, &text) })
 }
 
 /// Why `text` is no config, in one line that quotes nothing of it: the parser's own message
@@ -78,6 +93,16 @@ mod tests {
         let mistyped = text.replace("serial = 1", "serial = \"s3cret\"");
         let brief = brief_of(&mistyped);
         assert!(brief.contains("invalid type") && !brief.contains("s3cret"), "{brief}");
+    }
+
+    #[test]
+    fn what_is_no_secret_can_be_read_without_the_rest() {
+        for role in Role::ALL {
+            let config = config(role);
+            let text = machine_config::redact::redacted(&toml::to_string(&config).unwrap()).unwrap();
+            assert!(MachineConfig::parse(&text).is_err(), "{role}: it has secrets, which are left out");
+            assert_eq!(PlainConfig::parse(&format!("# from a disk\n{text}")).unwrap(), config.plain());
+        }
     }
 
     #[test]

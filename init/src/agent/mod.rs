@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod config;
 pub mod drill;
 pub mod files;
+pub mod host_name;
 pub mod image;
 pub mod login;
 pub mod machine;
@@ -36,6 +37,7 @@ fn find(name: &str) -> Option<fn() -> Outcome> {
         "clock" => Some(|| Ok(clock::run()?)),
         "cluster" => Some(|| Ok(cluster::run()?)),
         "config" => Some(|| Ok(config::run()?)),
+        "host-name" => Some(|| Ok(host_name::run()?)),
         "storage" => Some(|| Ok(storage::run()?)),
         "drill" => Some(|| Ok(drill::run()?)),
         "login" => Some(|| Ok(login::run()?)),

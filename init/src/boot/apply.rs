@@ -3,17 +3,20 @@
 //! Follows `plan` from top to bottom and returns what did not work, in words. Nothing here
 //! waits for anything.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
+use machine_config::service::{Group, Table};
 use node_sys::{mount, power, process};
 
-use super::cpuinfo;
 use super::plan::{DIRECTORIES, LINKS, MOUNT_POINTS, MOUNTS, Mount, Need, SYSCTLS};
+use super::{cpuinfo, directories};
 use crate::cgroup;
 
+/// Where people stand.
+pub(crate) const CONSOLE: &str = "/dev/console";
 /// Where the mended /proc/cpuinfo lies.
 const CPUINFO: &str = "/run/slipway/cpuinfo";
 
@@ -62,6 +65,25 @@ pub fn rest() -> Vec<String> {
         }
         keep(&mut problems, need, || format!("setting {path} to {value}"), done);
     }
+    problems
+}
+
+/// The directories of services on /run, and the console for those who may write to it; what did not work.
+#[must_use]
+pub fn shared(table: &Table) -> Vec<String> {
+    let mut problems = Vec::new();
+    for directory in directories::below(table, &["/run/", "/sys/"]) {
+        let doing = || format!("making {}", directory.path.display());
+        keep(&mut problems, Need::Required, doing, directories::make(&directory));
+    }
+    let console = Path::new(CONSOLE);
+    let share = || {
+        chown(console, None, Some(Group::Console.number()))?;
+        fs::set_permissions(console, Permissions::from_mode(0o620))
+    };
+    // A machine without a console has nothing to share.
+    let shared = if console.exists() { share() } else { Ok(()) };
+    keep(&mut problems, Need::Required, || format!("sharing {CONSOLE}"), shared);
     problems
 }
 

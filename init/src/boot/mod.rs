@@ -1,7 +1,7 @@
 //! From the kernel's hand-over to a machine that can run services.
 //!
 //! `plan` is what is mounted, linked and set, as data; `cpuinfo` mends one file of the kernel;
-//! `apply` does it, and `image` reads what the image wants supervised. What cannot be done is
+//! `apply` does it, `directories` are those of services, and `image` reads what the image wants supervised. What cannot be done is
 //! told and passed over: a machine that lacks a sysctl is still worth having.
 
 #![cfg_attr(
@@ -17,6 +17,7 @@
 
 pub mod apply;
 mod cpuinfo;
+pub mod directories;
 mod image;
 mod plan;
 

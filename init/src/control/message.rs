@@ -51,6 +51,8 @@ pub enum Request {
         /// How.
         finding: Finding,
     },
+    /// From logd, to [`Answer::AreYouReading`]: it does.
+    Reading,
 }
 
 /// What is to be done.
@@ -165,6 +167,8 @@ pub enum Answer {
     },
     /// To probed, unasked: nobody waits for this answer any more.
     Forget(u64),
+    /// To logd, unasked: something lies in a pipe and has done so for a while. Answered by [`Request::Reading`].
+    AreYouReading,
 }
 
 /// How a question was answered.

@@ -1,7 +1,7 @@
 //! The way into PID 1 for our own processes: requests in, answers out.
 //!
 //! `message` is the vocabulary, `wire` its packets, `server` PID 1's end, `client` asks. Who may speak is decided by the socket's
-//! owner and mode, and by the sender's credentials. Nothing from the network arrives here but
+//! group and mode, and what of it by the process that asks. Nothing from the network arrives here but
 //! through apid's types.
 
 pub mod client;
@@ -13,5 +13,3 @@ pub use wire::WireError;
 
 /// Where PID 1 listens.
 pub const CONTROL: &str = "/run/slipway/control";
-/// The user that apid runs as: besides root, only it may connect.
-pub const API_USER: u32 = 901;

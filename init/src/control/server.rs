@@ -10,13 +10,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use machine_config::service::Group;
 use node_sys::event::{Interest, Poll};
 use node_sys::packet::{Connection, Listener, Received, Sent};
 use node_sys::resume;
 use serde::{Deserialize, Serialize};
 
+use super::CONTROL;
 use super::message::{Answer, PACKET_MAX, Request};
-use super::{API_USER, CONTROL};
 use crate::supervisor::token::Token;
 
 /// Clients at the same time: our own few processes, and room for tests.
@@ -82,7 +83,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens; only root and apid can connect.
+    /// Listens; only root and who is in the group [`Group::Control`] can connect, as the kernel sees to.
     ///
     /// # Errors
     /// Those of bind(2), chmod(2) and epoll_ctl(2).
@@ -93,7 +94,7 @@ impl Server {
             _ => {}
         }
         let listener = Listener::bind(Path::new(CONTROL))?;
-        std::os::unix::fs::chown(CONTROL, Some(0), Some(API_USER))?;
+        std::os::unix::fs::chown(CONTROL, Some(0), Some(Group::Control.number()))?;
         fs::set_permissions(CONTROL, fs::Permissions::from_mode(0o660))?;
         poll.add(&listener, Token::Control.to_raw(), Interest::Read)?;
         let seats = (0..CLIENTS_MAX).map(|_| None).collect();
@@ -148,8 +149,7 @@ impl Server {
             else {
                 continue;
             };
-            let may = peer.user == 0 || peer.user == API_USER;
-            if may && poll.add(&connection, Token::Client(slot).to_raw(), Interest::Read).is_ok() {
+            if poll.add(&connection, Token::Client(slot).to_raw(), Interest::Read).is_ok() {
                 self.generations = self.generations.wrapping_add(1);
                 *seat =
                     Some(Seat { connection, pid: peer.pid, user: peer.user, generation: self.generations });

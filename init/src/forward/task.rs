@@ -49,7 +49,7 @@ fn parse(words: &[String]) -> Result<Arguments, String> {
         authority: None,
         host: "-".to_owned(),
         logs: query::SOCKET.into(),
-        ledger: "/run/slipway/log-forward".into(),
+        ledger: "/run/slipway/log-forward/ledger".into(),
     };
     for pair in words.chunks(2) {
         let [word, value] = pair else { return Err(format!("{} needs a value", pair.join(" "))) };

@@ -1,4 +1,4 @@
-//! What readers ask and what they get: the words of /run/slipway/logs.
+//! What readers ask and what they get: the words of /run/slipway/logs/socket.
 //!
 //! One question per connection, then answers until there are no more: each is a length (four
 //! bytes, little-endian) and that many bytes of postcard. A question that does not decode is
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::record::{BootId, Line};
 
 /// Where readers are served.
-pub const SOCKET: &str = "/run/slipway/logs";
+pub const SOCKET: &str = "/run/slipway/logs/socket";
 /// The longest question.
 pub const QUESTION_MAX: usize = 16 * 1024;
 /// The longest answer: a line of any bytes with all that belongs to it.

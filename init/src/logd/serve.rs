@@ -13,10 +13,11 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::Duration;
 
+use machine_config::service::Group;
+
 use super::answer::{self, Audience};
 use super::board::Board;
 use super::query::{self, QUESTION_MAX, Query, Reply};
-use crate::control::API_USER;
 
 /// Readers at once.
 const READERS_MAX: usize = 32;
@@ -37,7 +38,7 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     }
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o660))?;
-    match std::os::unix::fs::chown(path, None, Some(API_USER)) {
+    match std::os::unix::fs::chown(path, None, Some(Group::Logs.number())) {
         // Not root, or not of everything: a test, whose readers are ourselves.
         Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput) => {}
         result => result?,

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use node_sys::event::{Interest, Poll, Signal, Signals};
-use node_sys::packet::Connection;
+use node_sys::packet::{Connection, Received};
 
 use super::arguments::{self, Arguments};
 use super::block::TEXT_MAX;
@@ -29,6 +29,7 @@ use super::source::{self, Source, SourceError};
 use super::word::Word;
 use super::{KERNEL, PID1, keeper, serve};
 use crate::agent::{self, notify::Notifier};
+use crate::control::message::{Answer, Request};
 
 /// So much is worth waking the keeper for; it looks by itself once per second.
 const WORTH_COPYING: u64 = 64 * 1024;
@@ -47,13 +48,14 @@ const KERNEL_DISK: u64 = 16 * 1024 * 1024;
 /// A thread of ours keeps little on its stack.
 const STACK: usize = 128 * 1024;
 
-/// How often PID 1 hears that we are alive: twice within the time of `liveness` in profiles/services/logd.toml.
-const ALIVE_EVERY: Duration = Duration::from_secs(6);
+/// How long it waits when nothing is due: to have a bound, nothing depends on it.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// Between two attempts to write to a console that does not keep up.
 const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
 
 const SIGNALS: u64 = u64::MAX;
 const KMSG: u64 = u64::MAX - 1;
+const PID1_ASKS: u64 = u64::MAX - 2;
 
 /// Why logd cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +108,7 @@ fn run(arguments: &Arguments) -> Result<(), LogdError> {
     let copied = start_keeper(&board, arguments.disk_is)?;
     let notifier = Notifier::from_environment();
     notifier.ready();
-    let result = logd.run(&notifier);
+    let result = logd.run();
     board.ending.store(true, SeqCst);
     board.work.ring();
     // A disk that hangs now must not keep the machine from ending.
@@ -166,8 +168,8 @@ struct Logd {
     buffer: Vec<u8>,
     to_copy: u64,
     echo: Echo,
-    /// As long as it is open, PID 1 leaves reading to us.
-    _reading: Option<Connection>,
+    /// As long as it is open, PID 1 leaves reading to us, and asks on it whether we do.
+    reading: Option<Connection>,
 }
 
 impl Logd {
@@ -185,8 +187,11 @@ impl Logd {
         }
         let board = Arc::clone(board);
         let buffer = vec![0; TEXT_MAX];
-        let _reading = source.reading;
-        Ok(Self { poll, signals, board, intakes, kernel: None, buffer, to_copy: 0, echo, _reading })
+        let reading = source.reading;
+        if let Some(pid1) = &reading {
+            poll.add(pid1, PID1_ASKS, Interest::Read).map_err(while_doing("listening to PID 1"))?;
+        }
+        Ok(Self { poll, signals, board, intakes, kernel: None, buffer, to_copy: 0, echo, reading })
     }
 
     /// The kernel's log is worth having, but services' lines do not depend on it.
@@ -202,16 +207,10 @@ impl Logd {
     }
 
     /// Until every pipe has ended, or we are asked to end.
-    fn run(&mut self, notifier: &Notifier) -> Result<(), LogdError> {
+    fn run(&mut self) -> Result<(), LogdError> {
         let mut last = Instant::now();
-        let mut said = last;
         while self.intakes.iter().any(Option::is_some) {
-            let patience = self.patience().min(ALIVE_EVERY);
-            let ready = self.poll.wait(Some(patience)).map_err(while_doing("waiting"))?;
-            if said.elapsed() >= ALIVE_EVERY {
-                notifier.alive();
-                said = Instant::now();
-            }
+            let ready = self.poll.wait(Some(self.patience())).map_err(while_doing("waiting"))?;
             if ready.contains(&SIGNALS) && self.is_asked_to_end() {
                 self.end();
                 return Ok(());
@@ -231,7 +230,7 @@ impl Logd {
         let notice = self.intakes.iter().flatten().filter_map(Intake::due).min();
         let notice = notice.map(|due| Duration::from_micros(due.saturating_sub(Stamp::now().monotonic)));
         let console = self.echo.is_behind().then_some(CONSOLE_PAUSE);
-        [notice, console].into_iter().flatten().min().unwrap_or(Duration::MAX)
+        [notice, console].into_iter().flatten().min().unwrap_or(LONGEST_WAIT)
     }
 
     fn is_asked_to_end(&self) -> bool {
@@ -250,6 +249,7 @@ impl Logd {
             match *token {
                 SIGNALS => {}
                 KMSG => taken += self.take_kernel(),
+                PID1_ASKS => self.answer_pid1(),
                 token => taken += self.take(token),
             }
         }
@@ -266,6 +266,26 @@ impl Logd {
             self.board.work.ring();
         }
         taken
+    }
+
+    /// We read, since this is the thread that does. A PID 1 that is gone has nothing to ask any more.
+    fn answer_pid1(&mut self) {
+        let Some(pid1) = &self.reading else { return };
+        let mut packet = [0; 64];
+        let asked = match pid1.receive(&mut packet) {
+            Ok(Received::Packet(length, _)) => Answer::decode(packet.get(..length).unwrap_or_default()).ok(),
+            Ok(Received::End) | Err(_) => {
+                let _ = self.poll.remove(pid1);
+                return;
+            }
+            Ok(Received::TooLong | Received::Nothing) => None,
+        };
+        if asked == Some(Answer::AreYouReading)
+            && let Ok(reading) = Request::Reading.encode()
+        {
+            // If it cannot be said, PID 1 thinks what it must.
+            let _ = pid1.send(&reading, &[]);
+        }
     }
 
     fn take(&mut self, token: u64) -> usize {

@@ -112,6 +112,7 @@ pub(crate) fn child(
         output,
         cgroup: None,
         user: None,
+        groups: &[],
         fence: None,
         extra,
         open_files: None,

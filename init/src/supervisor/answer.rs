@@ -4,15 +4,20 @@
 //! machine to the supervisor. Who asks is known by the process that connected.
 
 use super::Supervisor;
-use crate::control::message::{Answer, EVENTS_MAX, Order, Own, Request, ServiceView};
+use super::reading::Look;
+use crate::control::message::{Answer, EVENTS_MAX, Order, Own, Request, ServiceView, StateName};
 use crate::control::server::{Client, Heard};
 use crate::monotonic::Monotonic;
-use crate::service::core::{Accepted, Event};
+use crate::service::core::{Accepted, Action, Event};
 
 /// The service that reads what others print.
 const LOGD: &str = "logd";
 /// The service that knows what earlier boots left.
 const PAST: &str = "past";
+/// The service that speaks for people, having asked who they are.
+const APID: &str = "apid";
+/// The service that tells the kubelet before the machine ends.
+const LOGIN: &str = "login";
 /// The service that asks questions for PID 1.
 const PROBED: &str = "probed";
 
@@ -50,9 +55,16 @@ impl Supervisor {
                 next: self.services.journal().next(),
             },
             Request::Own => Answer::Own(self.own()),
-            Request::Do(order) => self.take_order(&order, now),
+            Request::Do(order) if self.is(client, APID) || self.server.is_root(client) => {
+                self.take_order(&order, now)
+            }
+            Request::Do(_) => Answer::Refused(format!("only root and {APID} give orders")),
             Request::LogPipes if self.is(client, LOGD) => {
                 self.hand_out_pipes(client);
+                return None;
+            }
+            Request::Reading => {
+                self.logs.answered(client, now);
                 return None;
             }
             Request::LogPipes => Answer::Refused(format!("only {LOGD} reads what services print")),
@@ -66,11 +78,13 @@ impl Supervisor {
                 Answer::Accepted { changes: true, next_event: self.services.journal().next() }
             }
             Request::Rebooted(_) => Answer::Refused(format!("only {PAST} knows of that")),
-            Request::HearOfEnd if self.server.is_root(client) => {
+            Request::HearOfEnd if self.is(client, LOGIN) || self.server.is_root(client) => {
                 self.herald.is_at(client);
                 return None;
             }
-            Request::HearOfEnd => Answer::Refused("only root is told before the machine ends".to_owned()),
+            Request::HearOfEnd => {
+                Answer::Refused(format!("only root and {LOGIN} are told before the machine ends"))
+            }
             Request::ReadyToEnd => {
                 self.herald.is_done(client);
                 return None;
@@ -88,7 +102,35 @@ impl Supervisor {
         let (pipes, ends): (Vec<_>, Vec<_>) = self.logs.own().into_iter().chain(self.runner.pipes()).unzip();
         let answer = Answer::LogPipes { pipes, up: self.services.up_since().is_some() };
         self.server.answer(client, &answer, &ends, &self.poll);
-        self.logs.is_read_by(client, self.runner.outputs().map(|(pipe, _)| pipe), &self.poll);
+        self.logs.is_read_by(client, self.runner.outputs(), &self.poll);
+    }
+
+    /// Asks logd whether it reads what lies in the pipes. One that hangs is killed: its successor goes on with
+    /// what lies there, so nothing of it is lost. If none comes, services do not wait for it either.
+    pub(super) fn look_after_logd(&mut self, now: Monotonic) {
+        let strained = self.strain.is_short();
+        let look = self.logs.time(now, strained, self.runner.outputs(), &self.poll);
+        let Some((client, look)) = look else { return };
+        match look {
+            Look::Fine => {}
+            Look::Ask => self.server.answer(client, &Answer::AreYouReading, &[], &self.poll),
+            Look::Hangs => {
+                // One that begins or ends has a deadline of its own.
+                let ready = self.services.place(LOGD).filter(|place| {
+                    self.is(client, LOGD) && self.services.state(*place) == Some(StateName::Ready)
+                });
+                if let Some(place) = ready
+                    && let Some(instance) = self.services.instance(place)
+                {
+                    self.logs.gone(client, now);
+                    self.services.note(Some(place), "does not read what services print: it is killed", now);
+                    self.changed = true;
+                    if let Some(event) = self.runner.perform(place, instance, &Action::KillMain, &self.poll) {
+                        self.happened(event, now);
+                    }
+                }
+            }
+        }
     }
 
     fn views(&self) -> Vec<ServiceView> {

@@ -2,7 +2,8 @@
 //!
 //! PID 1 keeps them so that a service that prints while logd is away does not end of SIGPIPE and
 //! loses nothing. When logd stays away, services must not wait for it: then what they print is
-//! read here and counted, no more. What logd is told is `logd::word`.
+//! read here and counted, no more. Whether one that is there reads is `reading`'s to decide.
+//! What logd is told is `logd::word`.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -12,6 +13,7 @@ use node_sys::event::{self, Interest, Poll};
 use node_sys::resume;
 use serde::{Deserialize, Serialize};
 
+use super::reading::{Look, Reading};
 use super::token::Token;
 use crate::control::message::LogPipe;
 use crate::control::server::Client;
@@ -32,6 +34,9 @@ pub(super) struct Logs {
     reader: Option<Client>,
     away_since: Monotonic,
     drains: bool,
+    reading: Reading,
+    /// Whether the pipes are watched: to drop what is in them, or to hear of the first byte.
+    watched: bool,
     dropped: u64,
     buffer: Vec<u8>,
 }
@@ -55,7 +60,7 @@ impl Saved {
 impl Logs {
     /// What a successor must know.
     pub(super) fn save(&self) -> Saved {
-        let Self { own, reader, away_since, drains: _, dropped, buffer: _ } = self;
+        let Self { own, reader, away_since, dropped, .. } = self;
         let own = own.as_ref().map(|own| own.as_raw_fd());
         Saved { own, reader: *reader, away_since: *away_since, dropped: *dropped }
     }
@@ -69,7 +74,16 @@ impl Logs {
 
     /// Nobody reads yet. `own` is the reading end of PID 1's own lines.
     pub(super) fn new(own: Option<OwnedFd>, now: Monotonic) -> Self {
-        Self { own, reader: None, away_since: now, drains: false, dropped: 0, buffer: vec![0; PER_TURN] }
+        Self {
+            own,
+            reader: None,
+            away_since: now,
+            drains: false,
+            reading: Reading::AtRest,
+            watched: false,
+            dropped: 0,
+            buffer: vec![0; PER_TURN],
+        }
     }
 
     /// PID 1's own pipe, as logd gets it.
@@ -83,49 +97,107 @@ impl Logs {
     pub(super) fn is_read_by<'a>(
         &mut self,
         client: Client,
-        pipes: impl Iterator<Item = BorrowedFd<'a>>,
+        pipes: impl Iterator<Item = (BorrowedFd<'a>, Token)>,
         poll: &Poll,
     ) {
         self.reader = Some(client);
-        if std::mem::take(&mut self.drains) {
-            // What was not watched needs no undoing.
-            let _ = self.own.as_ref().map(|own| poll.remove(own));
-            pipes.for_each(|pipe| _ = poll.remove(pipe));
-        }
+        self.drains = false;
+        self.reading = Reading::AtRest;
+        self.unwatch(pipes, poll);
     }
 
     /// `client` is gone; perhaps it was the reader.
     pub(super) fn gone(&mut self, client: Client, now: Monotonic) {
         if self.reader.take_if(|reader| *reader == client).is_some() {
             self.away_since = now;
+            self.reading = Reading::AtRest;
         }
     }
 
-    /// When patience is over, if that is still to come.
-    pub(super) fn due(&self) -> Option<Monotonic> {
-        (self.reader.is_none() && !self.drains).then(|| self.away_since.after(PATIENCE))
+    /// `client` says that it reads.
+    pub(super) fn answered(&mut self, client: Client, now: Monotonic) {
+        if self.reader == Some(client) {
+            self.reading.answered(now);
+        }
     }
 
-    /// Begins to drain if it is time.
+    /// When there is something to do for [`Self::time`]. `strained` says whether the CPU is short.
+    pub(super) fn due(&self, strained: bool) -> Option<Monotonic> {
+        match self.reader {
+            Some(_) => self.reading.due(strained),
+            None => (!self.drains).then(|| self.away_since.after(PATIENCE)),
+        }
+    }
+
+    /// Begins to drain if it is time, or looks whether the reader reads: it may have to be asked, or it hangs.
     pub(super) fn time<'a>(
         &mut self,
+        now: Monotonic,
+        strained: bool,
+        pipes: impl Iterator<Item = (BorrowedFd<'a>, Token)> + Clone,
+        poll: &Poll,
+    ) -> Option<(Client, Look)> {
+        let is_due = self.due(strained).is_some_and(|due| due <= now);
+        let Some(reader) = self.reader else {
+            if is_due {
+                self.drains = true;
+                self.watch(pipes, poll);
+            }
+            return None;
+        };
+        if is_due {
+            let own = self.own.as_ref().map(AsFd::as_fd);
+            let mut all = own.into_iter().chain(pipes.clone().map(|(pipe, _)| pipe));
+            // What cannot be told is taken for empty: nobody is killed for it.
+            let look = self
+                .reading
+                .look(now, strained, || all.all(|pipe| event::unread(pipe).is_ok_and(|unread| unread == 0)));
+            if look != Look::Fine {
+                return Some((reader, look));
+            }
+        }
+        if self.reading == Reading::AtRest {
+            self.watch(pipes, poll);
+        }
+        None
+    }
+
+    /// Something is in the pipe of a service, or in our own: it is dropped, or its reader has a while to take it.
+    pub(super) fn printed<'a>(
+        &mut self,
+        service: Option<BorrowedFd<'_>>,
         now: Monotonic,
         pipes: impl Iterator<Item = (BorrowedFd<'a>, Token)>,
         poll: &Poll,
     ) {
-        if self.due().is_some_and(|due| due <= now) {
-            self.drains = true;
-            // What cannot be watched fills, and its service waits for logd: the lesser evil.
+        if self.drains {
+            self.drop_from(service);
+        } else {
+            self.unwatch(pipes, poll);
+            self.reading.printed(now);
+        }
+    }
+
+    fn drop_from(&mut self, service: Option<BorrowedFd<'_>>) {
+        let pipe = service.or(self.own.as_ref().map(AsFd::as_fd));
+        if let Some(Ok(Some(length))) = pipe.map(|pipe| event::read_now(pipe, &mut self.buffer)) {
+            self.dropped = self.dropped.saturating_add(length as u64);
+        }
+    }
+
+    fn watch<'a>(&mut self, pipes: impl Iterator<Item = (BorrowedFd<'a>, Token)>, poll: &Poll) {
+        if !std::mem::replace(&mut self.watched, true) {
+            // What cannot be watched may fill, and its service waits for logd: the lesser evil.
             let _ = self.own.as_ref().map(|own| poll.add(own, Token::Log.to_raw(), Interest::Read));
             pipes.for_each(|(pipe, token)| _ = poll.add(pipe, token.to_raw(), Interest::Read));
         }
     }
 
-    /// Drops what is in the pipe of a service, or in our own.
-    pub(super) fn drop_from(&mut self, service: Option<BorrowedFd<'_>>) {
-        let pipe = service.or(self.own.as_ref().map(AsFd::as_fd));
-        if let Some(Ok(Some(length))) = pipe.map(|pipe| event::read_now(pipe, &mut self.buffer)) {
-            self.dropped = self.dropped.saturating_add(length as u64);
+    fn unwatch<'a>(&mut self, pipes: impl Iterator<Item = (BorrowedFd<'a>, Token)>, poll: &Poll) {
+        if std::mem::take(&mut self.watched) {
+            // What was not watched needs no undoing.
+            let _ = self.own.as_ref().map(|own| poll.remove(own));
+            pipes.for_each(|(pipe, _)| _ = poll.remove(pipe));
         }
     }
 
@@ -168,15 +240,15 @@ mod tests {
         let mut logs = Logs::new(None, at(1000));
         let pipes = || [(read.as_fd(), Token::Log)].into_iter();
         let at_once = Some(Duration::ZERO);
-        assert_eq!(logs.due(), Some(at(3000)));
-        logs.time(at(2999), pipes(), &poll);
+        assert_eq!(logs.due(false), Some(at(3000)));
+        assert_eq!(logs.time(at(2999), false, pipes(), &poll), None);
         assert!(poll.wait(at_once).unwrap().is_empty(), "logd may still come");
-        logs.time(at(3000), pipes(), &poll);
-        assert_eq!(logs.due(), None, "nothing more is to come");
+        assert_eq!(logs.time(at(3000), false, pipes(), &poll), None);
+        assert_eq!(logs.due(false), None, "nothing more is to come");
         let mut turns = 0;
         while !poll.wait(at_once).unwrap().is_empty() {
             let before = logs.dropped();
-            logs.drop_from(Some(read.as_fd()));
+            logs.printed(Some(read.as_fd()), at(3000), pipes(), &poll);
             assert!(logs.dropped() - before <= PER_TURN as u64, "others wait for this pipe");
             turns += 1;
             assert!(turns < 100, "a pipe that is never empty");
@@ -190,13 +262,36 @@ mod tests {
         let poll = Poll::new().unwrap();
         let (read, write) = event::pipe().unwrap();
         let mut logs = Logs::new(None, at(0));
-        logs.time(at(2000), [(read.as_fd(), Token::Log)].into_iter(), &poll);
-        logs.is_read_by(client(), [read.as_fd()].into_iter(), &poll);
+        let pipes = || [(read.as_fd(), Token::Log)].into_iter();
+        logs.time(at(2000), false, pipes(), &poll);
+        logs.is_read_by(client(), pipes(), &poll);
         write_now(&write, b"a line\n").unwrap();
         assert!(poll.wait(Some(Duration::ZERO)).unwrap().is_empty(), "logd reads it, not PID 1");
-        assert_eq!(logs.due(), None);
+        assert_eq!(logs.due(false), None);
         logs.gone(client(), at(7000));
-        assert_eq!(logs.due(), Some(at(9000)));
+        assert_eq!(logs.due(false), Some(at(9000)));
         assert_eq!(logs.dropped(), 0);
+    }
+
+    #[test]
+    fn whoever_reads_is_asked_about_what_stays_in_a_pipe_and_not_before() {
+        let poll = Poll::new().unwrap();
+        let (read, write) = event::pipe().unwrap();
+        let pipes = || [(read.as_fd(), Token::Log)].into_iter();
+        let ready = || poll.wait(Some(Duration::ZERO)).unwrap().len();
+        let mut logs = Logs::new(None, at(0));
+        logs.is_read_by(client(), pipes(), &poll);
+        assert_eq!(logs.time(at(0), false, pipes(), &poll), None);
+        assert_eq!((ready(), logs.due(false)), (0, None));
+        write_now(&write, b"a line\n").unwrap();
+        assert_eq!(ready(), 1, "the first byte is told");
+        logs.printed(Some(read.as_fd()), at(100), pipes(), &poll);
+        assert_eq!((ready(), logs.due(false)), (0, Some(at(1100))), "and no other for a while");
+        assert_eq!(logs.time(at(1100), false, pipes(), &poll), Some((client(), Look::Ask)));
+        assert_eq!(logs.time(at(3100), false, pipes(), &poll), Some((client(), Look::Hangs)));
+        event::read_now(&read, &mut [0; 64]).unwrap();
+        assert_eq!(logs.time(at(4100), false, pipes(), &poll), None);
+        write_now(&write, b"another\n").unwrap();
+        assert_eq!((ready(), logs.dropped()), (1, 0), "it is told again, and was never taken");
     }
 }

@@ -23,6 +23,7 @@ mod key;
 mod logs;
 mod own;
 mod prober;
+mod reading;
 mod strain;
 pub mod succession;
 mod tell;
@@ -194,7 +195,7 @@ impl Supervisor {
             if self.services.deadline().is_some_and(|due| due <= now) {
                 self.happened(Event::Time, now);
             }
-            self.logs.time(now, self.runner.outputs(), &self.poll);
+            self.look_after_logd(now);
             if let Some(event) = self.strain.time(now) {
                 self.happened(event, now);
             }
@@ -239,7 +240,13 @@ impl Supervisor {
     /// How long nothing is due.
     fn patience(&self, now: Monotonic) -> Duration {
         let end = self.shutdown.as_ref().and_then(Plan::deadline);
-        let due = [self.services.deadline(), self.dog.due(), self.logs.due(), self.strain.due(), end];
+        let due = [
+            self.services.deadline(),
+            self.dog.due(),
+            self.logs.due(self.strain.is_short()),
+            self.strain.due(),
+            end,
+        ];
         let next = due.into_iter().flatten().min().map(|deadline| deadline.since(now));
         let console = self.console.is_behind().then_some(CONSOLE_PAUSE);
         // Nothing tells when the last process of a group is gone that is not a service's.
@@ -257,8 +264,11 @@ impl Supervisor {
         self.changed |= tokens.iter().any(|token| matches!(token, Token::Control | Token::Client(_)));
         for token in &tokens {
             match token {
-                Token::Output(service) => self.logs.drop_from(self.runner.output(*service)),
-                Token::Log => self.logs.drop_from(None),
+                Token::Output(service) => {
+                    let (pipe, pipes) = (self.runner.output(*service), self.runner.outputs());
+                    self.logs.printed(pipe, now, pipes, &self.poll);
+                }
+                Token::Log => self.logs.printed(None, now, self.runner.outputs(), &self.poll),
                 Token::Execution(service) => {
                     if let Some(event) = self.runner.execution_changed(*service, &self.poll) {
                         self.happened(event, now);

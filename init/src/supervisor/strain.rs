@@ -67,6 +67,11 @@ impl Strain {
         was.is_none().then_some(Event::Pressure { high: true })
     }
 
+    /// Whether the CPU is short.
+    pub(super) fn is_short(&self) -> bool {
+        self.until.is_some()
+    }
+
     /// When [`Self::time`] has something to say.
     pub(super) fn due(&self) -> Option<Monotonic> {
         self.until

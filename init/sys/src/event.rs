@@ -169,6 +169,14 @@ pub fn set_pipe_size(pipe: impl AsFd, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// How many bytes wait in a pipe.
+///
+/// # Errors
+/// Those of ioctl(2) with `FIONREAD`.
+pub fn unread(pipe: impl AsFd) -> io::Result<u64> {
+    Ok(rustix::io::ioctl_fionread(pipe)?)
+}
+
 /// Reads what there is now: `None` when nothing is there yet, zero bytes at the end.
 ///
 /// # Errors

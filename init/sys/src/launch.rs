@@ -96,6 +96,7 @@ pub(crate) struct Launch {
     pub(crate) output: RawFd,
     pub(crate) failure: RawFd,
     pub(crate) user: Option<u32>,
+    pub(crate) groups: Vec<u32>,
     pub(crate) fence: Option<Arc<Fence>>,
     pub(crate) extra: Option<(RawFd, RawFd)>,
     pub(crate) open_files: Option<u64>,
@@ -201,7 +202,8 @@ impl Launch {
                 fence.apply_as_root().map_err(at(Step::Privileges))?;
             }
             if let Some(id) = self.user {
-                syscall!(Sysno::setgroups, 0, 0).map_err(at(Step::User))?;
+                syscall!(Sysno::setgroups, self.groups.len(), self.groups.as_ptr())
+                    .map_err(at(Step::User))?;
                 syscall!(Sysno::setgid, id).map_err(at(Step::User))?;
                 syscall!(Sysno::setuid, id).map_err(at(Step::User))?;
             }

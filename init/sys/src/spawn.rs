@@ -29,6 +29,8 @@ pub struct Spawn<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// User and group; ours without it.
     pub user: Option<u32>,
+    /// Groups beside its own; none of ours.
+    pub groups: &'a [u32],
     /// What is taken away from it; nothing without it.
     pub fence: Option<&'a Arc<Fence>>,
     /// A descriptor that it gets, and under which number.
@@ -56,6 +58,7 @@ impl Spawn<'_> {
             output: self.output.as_raw_fd(),
             failure: failure_write.as_raw_fd(),
             user: self.user,
+            groups: self.groups.to_vec(),
             fence: self.fence.cloned(),
             extra: self.extra.map(|(descriptor, number)| (descriptor.as_raw_fd(), RawFd::from(number))),
             open_files: self.open_files,
@@ -112,6 +115,7 @@ mod tests {
             output: write.as_fd(),
             cgroup: None,
             user,
+            groups: if user.is_some() { &[950, 951] } else { &[] },
             fence,
             extra: None,
             open_files,
@@ -196,6 +200,17 @@ mod tests {
     }
 
     #[test]
+    fn a_child_is_in_its_own_group_and_in_those_it_was_given() {
+        if !is_root() {
+            return;
+        }
+        let groups = ["/bin/grep", "-E", "^(Gid|Groups)", "/proc/self/status"];
+        let (_, code, output) = run_as(&groups, None, Some(901), None);
+        let output: Vec<&str> = output.split_whitespace().collect();
+        assert_eq!((code, output), (0, vec!["Gid:", "901", "901", "901", "901", "Groups:", "950", "951"]));
+    }
+
+    #[test]
     fn a_fenced_child_sees_its_own_tmp_and_writes_only_where_it_may() {
         if !is_root() {
             return;
@@ -247,6 +262,7 @@ mod tests {
             output: output_write.as_fd(),
             cgroup: None,
             user: None,
+            groups: &[],
             fence: None,
             extra: Some((write.as_fd(), 9)),
             open_files: None,
@@ -272,6 +288,7 @@ mod tests {
             output: write.as_fd(),
             cgroup: None,
             user: None,
+            groups: &[],
             fence: None,
             extra: None,
             open_files: None,

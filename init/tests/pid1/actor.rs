@@ -229,6 +229,7 @@ fn start(command: &[String]) {
         output: out.as_fd(),
         cgroup: None,
         user: None,
+        groups: &[],
         fence: None,
         extra: None,
         open_files: None,

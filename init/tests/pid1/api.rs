@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use init::agent::paths;
-use init::control::API_USER;
 use init::tls::{self, Identity};
 use jiff::Timestamp;
 use node_api::{PORT, Role};
@@ -22,6 +21,8 @@ use trust::pki::{Authority, Leaf, Usage, Validity};
 
 /// What it is asked in turn.
 const QUESTIONS: [&str; 5] = ["/v1/services", "/v1/logs?tail=20", "/metrics", "/v1/events", "/v1/status"];
+/// The user that it runs as here.
+const APID: u32 = 901;
 /// Whose certificate it has.
 const NAME: &str = "soak";
 
@@ -52,7 +53,7 @@ impl Api {
         fs::create_dir_all(dir).unwrap();
         let file = |name: &str, text: &str| {
             fs::write(dir.join(name), text).unwrap();
-            chown(dir.join(name), Some(API_USER), Some(API_USER)).unwrap();
+            chown(dir.join(name), Some(APID), Some(APID)).unwrap();
         };
         file("ca.crt", &minted.certificate);
         file("tls.crt", &server.certificate);

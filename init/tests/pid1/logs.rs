@@ -4,7 +4,6 @@
 //! bytes, full disks and other boots are in `tests/logd`, forwarding (S44) in `tests/log_forward`.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,13 +15,13 @@ use crate::ask::{PATIENCE, Pid1, until};
 use crate::boot::{Boot, Setup};
 use crate::inside::report;
 use crate::meddle;
-use crate::{Scenario, look, scenarios};
+use crate::{Scenario, scenarios};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     scenarios![
         a_service_that_prints_goes_on_while_logd_is_killed_again_and_again,
         while_logd_stays_away_services_go_on_and_what_is_dropped_is_counted,
-        a_logd_that_hangs_keeps_no_service_from_going_on,
+        a_logd_that_hangs_holds_no_service_up,
         long_lines_and_bytes_that_are_no_text_are_kept_as_they_are,
         helpers_that_are_killed_in_a_loop_change_no_services_state,
     ]
@@ -121,20 +120,36 @@ fn while_logd_stays_away_services_go_on_and_what_is_dropped_is_counted(boot: &Bo
     });
 }
 
-/// S41: it is there, and does nothing.
-fn a_logd_that_hangs_keeps_no_service_from_going_on(boot: &Boot) {
-    let services = r#"
+/// S41: it is there, and does nothing. Its successor goes on where it was.
+fn a_logd_that_hangs_holds_no_service_up(boot: &Boot) {
+    const LINES: u64 = 150_000;
+    let services = format!(
+        r#"
         [[service]]
         name = "talker"
-        exec = ["/usr/bin/actor", "await=/run/go", "print=300000", "touch=/run/printed", "stay"]
-        log = { lines-per-second = 1000000, burst = 1000000 }
-    "#;
-    boot.machine_with(with_logd(services), |pid1| {
-        pid1.until("logd", StateName::Ready);
+        exec = ["/usr/bin/actor", "await=/run/go", "print={LINES}", "touch=/run/printed", "stay"]
+        log = {{ lines-per-second = 1000000, burst = 1000000 }}
+        "#
+    );
+    boot.machine_with(with_logd(&services), |pid1| {
+        let hangs = pid1.until("logd", StateName::Ready);
         pid1.until("talker", StateName::Ready);
-        fs::write(look::group("logd").join("cgroup.freeze"), "1").unwrap();
+        meddle::hold(hangs.pid.unwrap());
         meddle::touch("/run/go");
+        pid1.until_another("logd", hangs.pid.unwrap());
         until("all is printed", PATIENCE * 3, || Path::new("/run/printed").exists().then_some(()));
+        let events = pid1.events(0).into_iter();
+        let killed: Vec<u64> =
+            events.filter(|event| event.cause.contains("does not read")).map(|event| event.at).collect();
+        assert_eq!(killed.len(), 1, "and it is on the record why");
+        let after = killed[0] - hangs.stamps.ready.unwrap();
+        report(&format!("held up for {after} ms"));
+        // It took twenty seconds when its liveness was looked at. The machine may be slow, but not so slow.
+        assert!(after < 12_000, "{after} ms");
+        until("the last line is kept", PATIENCE, || {
+            numbers("talker").filter(|kept| kept.contains(&(LINES - 1)))
+        });
+        assert_eq!(pid1.own().log_bytes_dropped, 0, "what lay in the pipes was its successor's");
     });
 }
 

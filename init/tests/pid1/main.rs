@@ -26,6 +26,7 @@ mod machine;
 mod meddle;
 mod processes;
 mod readiness;
+mod rights;
 mod soak;
 mod strain;
 mod succession;
@@ -55,6 +56,7 @@ fn of(kind: Kind) -> Vec<Scenario> {
             dependencies::scenarios(),
             processes::scenarios(),
             readiness::scenarios(),
+            rights::scenarios(),
             ends::scenarios(),
             strain::scenarios(),
             system::scenarios(),

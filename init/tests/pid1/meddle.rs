@@ -57,6 +57,13 @@ impl Drop for Frozen {
     }
 }
 
+/// Has a process do nothing any more; it can still be killed. What is born into its service's group can work.
+pub(crate) fn hold(pid: i32) {
+    let group = group("held");
+    fs::write(group.join("cgroup.procs"), pid.to_string()).unwrap();
+    fs::write(group.join("cgroup.freeze"), "1").unwrap();
+}
+
 /// Makes a control group of the scenario's own, beside the services'.
 pub(crate) fn group(name: &str) -> PathBuf {
     let path = Path::new(cgroup::ROOT).join(name);

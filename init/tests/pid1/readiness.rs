@@ -193,6 +193,7 @@ fn the_last_words_of_a_process_are_not_those_of_the_next_with_its_number(boot: &
                 output: out.as_fd(),
                 cgroup: Some(group.as_fd()),
                 user: None,
+                groups: &[],
                 fence: None,
                 extra: None,
                 open_files: None,

@@ -69,7 +69,7 @@ fn services() -> String {
         add(&format!("parent-{n}"), "\"session=stay\", \"orphan=stay\", \"ready\", \"stay\"", "");
     }
     text + "[[service]]\nname = \"apid\"\nexec = [\"/usr/sbin/init\", \"apid\"]\nready = { by = \"notify\" }\n\
-            user = 901\nstart = \"on-demand\"\nmilestone = false\n\
+            user = 901\ngroups = [\"control\", \"logs\"]\nstart = \"on-demand\"\nmilestone = false\n\
             restart = { pause = \"20ms\", longest-pause = \"200ms\" }\n"
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::access::{Group, is_directory_path};
 use super::sandbox::Sandbox;
 use super::spec::{Class, EdgeSpec, NoTimeout, ReadySpec, ReloadSpec, ServiceSpec, Start, StartTimeout};
 use super::table::{Edge, EdgeKind, Liveness, Place, Ready, Reload, Table, Unit};
@@ -71,6 +72,16 @@ pub enum LayoutError {
         /// Whom.
         late: ServiceName,
     },
+    /// A directory in another's.
+    #[error("service {service} has the directory {path}, which is {owner}'s or lies in one of {owner}'s")]
+    Directory {
+        /// Whose.
+        service: ServiceName,
+        /// Which.
+        path: String,
+        /// Who has it, or the one around it.
+        owner: ServiceName,
+    },
     /// A field that makes no sense.
     #[error("service {service}: {field}: {why}")]
     Field {
@@ -98,6 +109,7 @@ pub fn layout(specs: &[ServiceSpec]) -> Result<Table, LayoutError> {
     for spec in specs {
         edges_exist(spec, &by_name)?;
     }
+    directories(specs)?;
     let order = order(&by_name)?;
     let place: BTreeMap<&ServiceName, Place> =
         order.iter().zip(0_u16..).map(|(spec, place)| (&spec.name, Place(place))).collect();
@@ -148,6 +160,25 @@ fn edges_exist(
     Ok(())
 }
 
+/// Nobody's directory lies in another's: whoever has the outer one could put a link in the inner one's place.
+fn directories(specs: &[ServiceSpec]) -> Result<(), LayoutError> {
+    let mut all: Vec<(&str, &ServiceSpec)> = Vec::new();
+    for spec in specs {
+        all.extend(spec.directories.keys().map(|path| (path.as_str(), spec)));
+    }
+    for (outer, owner) in &all {
+        let within = |inner: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let inner = all.iter().find(|(inner, spec)| spec.name != owner.name && within(inner));
+        if let Some((path, spec)) = inner {
+            let (service, owner) = (spec.name.clone(), owner.name.clone());
+            return Err(LayoutError::Directory { service, path: (*path).to_owned(), owner });
+        }
+    }
+    Ok(())
+}
+
 /// What can be said of a spec by itself.
 fn fields(spec: &ServiceSpec) -> Result<(), LayoutError> {
     let wrong = |field, why| Err(LayoutError::Field { service: spec.name.clone(), field, why });
@@ -175,6 +206,17 @@ fn fields(spec: &ServiceSpec) -> Result<(), LayoutError> {
     }
     if matches!(&spec.ready, ReadySpec::Probe { ask, .. } if ask.is_empty()) {
         return wrong("ready", "a probe asks something");
+    }
+    if spec.user == Some(0)
+        || spec.user.is_some_and(|user| Group::ALL.iter().any(|group| group.number() == user))
+    {
+        return wrong("user", "is root's number, or a group's");
+    }
+    if !spec.directories.keys().all(|path| is_directory_path(path)) {
+        return wrong(
+            "directories",
+            "each is an absolute path below /run, /state, /var or /sys, without . and ..",
+        );
     }
     if is_task && spec.liveness.is_some() {
         return wrong("liveness", "a task ends by itself");
@@ -286,6 +328,8 @@ fn unit(spec: &ServiceSpec, place: &BTreeMap<&ServiceName, Place>) -> Unit {
         kill: spec.stop.kill,
         signals: spec.signals.iter().copied().collect(),
         user: spec.user,
+        groups: spec.groups.iter().copied().collect(),
+        directories: spec.directories.iter().map(|(path, mode)| (path.clone(), *mode)).collect(),
         oom_score_adjust: spec.oom_score_adjust,
         oom_policy: spec.oom_policy,
         limits: spec.limits.clone(),

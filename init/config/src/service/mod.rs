@@ -4,6 +4,7 @@
 //! image is built (unknown names, cycles, depth) and lays it out as a [`Table`], the one thing
 //! that PID 1 reads. What a cluster decides (flags, mostly) comes at boot as an [`Overlay`].
 
+mod access;
 mod layout;
 mod overlay;
 mod sandbox;
@@ -14,6 +15,7 @@ mod table;
 mod tests;
 
 pub use crate::span::Span;
+pub use access::{DirectoryMode, Group};
 pub use layout::{DEPTH_MAX, LayoutError, layout};
 pub use overlay::{OVERLAY_MAX, Overlay};
 pub use sandbox::{Capability, Sandbox, SystemCalls};

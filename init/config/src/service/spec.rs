@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::access::{DirectoryMode, Group};
 use super::sandbox::Sandbox;
 use crate::name::ServiceName;
 use crate::span::Span;
@@ -81,6 +82,16 @@ pub struct ServiceSpec {
     /// User and group it runs as; root without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<u32>,
+    /// Why it cannot have a user of its own. The builder wants one or the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_because: Option<String>,
+    /// Groups that it is in beside its own.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<Group>,
+    /// Directories that are made for it, and are its own: below /run, /state and /var. One below /sys is handed over
+    /// if it is there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub directories: BTreeMap<String, DirectoryMode>,
     /// How dear it is to the OOM killer, -1000..=1000.
     #[serde(default)]
     pub oom_score_adjust: i16,

@@ -9,13 +9,14 @@ use std::collections::BTreeSet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::access::{DirectoryMode, Group};
 use super::sandbox::Sandbox;
 use super::spec::{Class, ExitRule, KillScope, Limits, LogSpec, OnLoss, OomPolicy, Start, StopSignal};
 use crate::name::ServiceName;
 use crate::span::Span;
 
 /// The version of the layout below; init and table come from the same image, so any other is refused.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// Why bytes are no table.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,6 +112,10 @@ pub struct Unit {
     pub signals: Vec<StopSignal>,
     /// User and group; root without it.
     pub user: Option<u32>,
+    /// Groups beside its own.
+    pub groups: Vec<Group>,
+    /// Directories that are made for it.
+    pub directories: Vec<(String, DirectoryMode)>,
     /// How dear it is to the OOM killer.
     pub oom_score_adjust: i16,
     /// What a kill for memory means to it.

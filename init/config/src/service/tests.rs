@@ -158,3 +158,29 @@ fn a_table_in_which_needs_do_not_come_first_is_not_read() {
     let twice = Err(TableError::Duplicate("a".parse().unwrap()));
     assert_eq!(with(|table| table.units[1].name = table.units[0].name.clone()), twice);
 }
+
+#[test]
+fn nobodys_directory_is_anothers_or_lies_in_one() {
+    let with = |name, path: &str| spec(name, &format!("directories = {{ {path:?} = \"private\" }}"));
+    assert!(layout(&[with("a", "/var/lib/a"), with("b", "/var/lib/ab")]).is_ok());
+    assert_eq!(
+        refusal(&[with("a", "/var/lib/a"), with("b", "/var/lib/a/b")]),
+        "service b has the directory /var/lib/a/b, which is a's or lies in one of a's"
+    );
+    assert!(refusal(&[with("a", "/run/x"), with("b", "/run/x")]).contains("/run/x"));
+    for wrong in ["/etc/a", "/run", "/run/", "/run//a", "/run/../etc", "run/a", "/var/./a"] {
+        assert!(refusal(&[with("a", wrong)]).starts_with("service a: directories: "), "{wrong}");
+    }
+}
+
+#[test]
+fn a_group_is_no_users_number_and_has_one_name() {
+    let numbers: std::collections::BTreeSet<u32> = Group::ALL.iter().map(|group| group.number()).collect();
+    assert_eq!(numbers.len(), Group::ALL.len());
+    for group in Group::ALL {
+        let named = spec("a", &format!("user = 901\ngroups = [{:?}]", group.name()));
+        assert_eq!(layout(&[named]).unwrap().units[0].groups, [*group]);
+        assert!(refusal(&[spec("a", &format!("user = {}", group.number()))]).contains("user"));
+    }
+    assert!(refusal(&[spec("a", "user = 0")]).contains("root's number"));
+}

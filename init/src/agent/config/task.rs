@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use machine_config::admission::Binding;
 use machine_config::redact;
+use machine_config::service::Group;
 
 use super::choice::{Accepted, Choice, Standing, choose, complaint};
 use super::observe::{self, BindingError, KeysError};
@@ -81,7 +82,7 @@ fn serve(notifier: &mut Notifier) -> Result<(), ConfigAgentError> {
         thread::sleep(ASK_EVERY);
     };
     store(&accepted)?;
-    files::replace(Path::new(paths::MACHINE), &accepted.payload, 0o600)?;
+    files::replace_for(Some(Group::Config.number()), Path::new(paths::MACHINE), &accepted.payload, 0o640)?;
     let shown = shown(&accepted.source.to_string(), &accepted.payload);
     files::replace(Path::new(paths::MACHINE_REDACTED), shown.as_bytes(), 0o644)?;
     let (header, address) = (&accepted.config.header, accepted.config.network.address);
@@ -128,7 +129,6 @@ fn shown(source: &str, payload: &[u8]) -> String {
 
 fn store(accepted: &Accepted) -> Result<(), ConfigAgentError> {
     let header = &accepted.config.header;
-    files::make_directory(Path::new(paths::CONFIG_STATE), 0o700)?;
     files::replace(Path::new(paths::ACCEPTED), &accepted.envelope, 0o600)?;
     let to =
         Binding { cluster: header.cluster.clone(), machine: header.machine.clone(), serial: header.serial };

@@ -60,7 +60,7 @@ pub enum DrillAgentError {
 /// # Errors
 /// [`DrillAgentError`].
 pub fn run() -> Result<(), DrillAgentError> {
-    let config = machine::load()?;
+    let config = machine::load_plain()?;
     Notifier::from_environment().ready();
     let record = load().of(config.header.serial);
     let open = record.open(&config.drills);

@@ -5,13 +5,13 @@
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 
-use machine_config::MachineConfig;
+use machine_config::PlainConfig;
 
 /// glibc and musl look at no more.
 const RESOLVERS_MAX: usize = 3;
 
 /// The files' names and texts.
-pub(super) fn files(config: &MachineConfig, resolvers: &[Ipv4Addr]) -> [(&'static str, String); 3] {
+pub(super) fn files(config: &PlainConfig, resolvers: &[Ipv4Addr]) -> [(&'static str, String); 3] {
     [
         ("hostname", format!("{}\n", config.header.machine)),
         ("hosts", hosts(config)),
@@ -20,7 +20,7 @@ pub(super) fn files(config: &MachineConfig, resolvers: &[Ipv4Addr]) -> [(&'stati
 }
 
 /// The cluster's machines find each other without DNS.
-fn hosts(config: &MachineConfig) -> String {
+fn hosts(config: &PlainConfig) -> String {
     let mut text = "127.0.0.1 localhost\n::1 localhost\n".to_owned();
     for machine in &config.cluster.machines {
         // Writing to a String cannot fail.
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn the_clusters_machines_have_names() {
-        let [hostname, hosts, _] = files(&config(Role::Worker), &[]);
+        let [hostname, hosts, _] = files(&config(Role::Worker).plain(), &[]);
         assert_eq!(hostname, ("hostname", "w1\n".to_owned()));
         assert!(hosts.1.contains("10.77.0.12 cp1\n"));
         assert!(hosts.1.starts_with("127.0.0.1 localhost\n"));
@@ -57,7 +57,7 @@ mod tests {
     fn no_more_resolvers_than_anybody_reads_and_none_on_loopback() {
         let resolvers =
             [[127, 0, 0, 53], [1, 0, 0, 1], [1, 0, 0, 2], [1, 0, 0, 3], [1, 0, 0, 4]].map(Ipv4Addr::from);
-        let [_, _, (_, text)] = files(&config(Role::Worker), &resolvers);
+        let [_, _, (_, text)] = files(&config(Role::Worker).plain(), &resolvers);
         assert_eq!(text, "nameserver 1.0.0.1\nnameserver 1.0.0.2\nnameserver 1.0.0.3\n");
     }
 }

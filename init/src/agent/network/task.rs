@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use machine_config::MachineConfig;
+use machine_config::PlainConfig;
 use mozim::{DhcpV4Client, DhcpV4Config, DhcpV4Lease, DhcpV4State};
 use node_api::reply;
 use tokio::time::{sleep, timeout};
@@ -37,7 +37,7 @@ const CARRIER_WITHIN: Duration = Duration::from_secs(5);
 /// Why there can be no network.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkAgentError {
-    /// No runtime, no netlink socket, no host name.
+    /// No runtime, no netlink socket.
     #[error("{doing}: {source}")]
     Start {
         /// What.
@@ -62,7 +62,7 @@ pub enum NetworkAgentError {
 /// [`NetworkAgentError`].
 pub fn run() -> Result<(), NetworkAgentError> {
     let start = |doing| move |source| NetworkAgentError::Start { doing, source };
-    let config = machine::load()?;
+    let config = machine::load_plain()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -74,7 +74,7 @@ pub fn run() -> Result<(), NetworkAgentError> {
 }
 
 struct Agent {
-    config: MachineConfig,
+    config: PlainConfig,
     links: Links,
     notifier: Notifier,
 }
@@ -82,8 +82,6 @@ struct Agent {
 impl Agent {
     async fn serve(mut self) -> Result<(), NetworkAgentError> {
         self.links.loopback().await?;
-        node_sys::host::set_hostname(self.config.header.machine.as_str())
-            .map_err(|source| NetworkAgentError::Start { doing: "setting the host name", source })?;
         let nic = self.nic().await;
         self.links.up(nic.index, None).await?;
         match fixed(&self.config.network) {

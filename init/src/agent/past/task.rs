@@ -70,7 +70,7 @@ pub fn run() -> Result<(), PastError> {
 pub fn count_reboot() -> Result<(), PastError> {
     let mut reboots = load();
     reboots.count(Timestamp::now());
-    files::replace(Path::new(REBOOTS), toml::to_string(&reboots)?.as_bytes(), 0o600)?;
+    files::replace(Path::new(REBOOTS), toml::to_string(&reboots)?.as_bytes(), 0o644)?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use machine_config::service::Group;
 use trust::pki::{Authority, Facts, Leaf, Usage};
 
 /// Which of the role's authorities issues a certificate.
@@ -39,6 +40,8 @@ pub(super) struct Wish {
     pub leaf: Leaf,
     /// How long it lives.
     pub lifetime: Duration,
+    /// Who reads its key.
+    pub readers: Group,
 }
 
 /// Why a certificate is minted.
@@ -120,6 +123,7 @@ mod tests {
                 usage: Usage::ClientAndServer,
             },
             lifetime: ORDINARY,
+            readers: Group::EtcdKeys,
         }
     }
 

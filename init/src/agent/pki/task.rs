@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use machine_config::service::Group;
 use machine_config::{MachineConfig, Role};
 use trust::pki::{Authority, Facts, PkiError, Validity};
 
@@ -97,17 +98,19 @@ fn serve(notifier: &mut Notifier) -> Result<(), PkiAgentError> {
     }
 }
 
-/// Directories first, then files; secrets are never readable by others, not even while they are written.
+/// Secrets are never readable by others, not even while they are written. What can be read by more than one service
+/// is the agent's own; no service changes another's files.
 fn write(rendered: &Rendered) -> Result<(), PkiAgentError> {
-    files::make_directory(Path::new(paths::PKI), 0o755)?;
-    for (directory, mode) in &rendered.directories {
-        files::make_directory(directory, *mode)?;
-    }
     for file in &rendered.files {
-        files::replace_for(file.owner, &file.path, &file.bytes, file.mode)?;
+        put(file.readers, &file.path, &file.bytes)?;
     }
     tracing::info!(files = rendered.files.len(), certificates = rendered.wishes.len(), "files written");
     Ok(())
+}
+
+fn put(readers: Option<Group>, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mode = if readers.is_some() { 0o640 } else { 0o644 };
+    files::replace_for(readers.map(Group::number), path, bytes, mode).map(drop)
 }
 
 /// What the kubelet has from earlier boots; what cannot be read is none.
@@ -159,8 +162,8 @@ impl<'a> Mint<'a> {
                 let path =
                     |extension: &str| PathBuf::from(format!("{}/{}.{extension}", paths::PKI, wish.name));
                 // The key first: a certificate is only ever seen with its key already there.
-                files::replace(&path("key"), key.as_bytes(), 0o600)?;
-                files::replace(&path("crt"), certificate.as_bytes(), 0o644)?;
+                put(Some(wish.readers), &path("key"), key.as_bytes())?;
+                put(None, &path("crt"), certificate.as_bytes())?;
             }
             if let Some(facts) = self.store.facts(wish.name) {
                 due = due.min(facts.due_in(now));

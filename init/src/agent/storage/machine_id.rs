@@ -24,7 +24,7 @@ pub(super) fn settle() -> Result<(), StorageError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => new_machine_id(path)?,
         Err(error) => return Err(error.into()),
     };
-    files::replace(&Path::new(paths::ETC).join("machine-id"), text.as_bytes(), 0o444)?;
+    files::replace(Path::new(paths::MACHINE_ID), text.as_bytes(), 0o444)?;
     Ok(())
 }
 

@@ -13,10 +13,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use machine_config::service::{Table, TableError as TableDecodeError};
 use node_sys::{block, mount};
 
 use super::files::{self, FileError};
 use super::notify::Notifier;
+use super::paths;
+use crate::boot::directories;
 use crate::disk::facts;
 use crate::disk::layout::{self, Disk, Step};
 use crate::disk::table::{DATA_LABEL, STATE_LABEL, TableError};
@@ -24,6 +27,8 @@ use crate::disk::volume::{Making, Verdict};
 
 /// Between two looks at the disks while there is none to use.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// The services' table is small.
+const TABLE_MAX: u64 = 1024 * 1024;
 /// How long the kernel may take to show new partitions.
 const PARTITIONS_WITHIN: Duration = Duration::from_secs(10);
 /// Directories that services expect on a DATA that is new.
@@ -88,6 +93,9 @@ pub enum StorageError {
     /// A file of ours.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The image's services.
+    #[error("reading the services' table: {0}")]
+    Table(#[from] TableDecodeError),
 }
 
 fn device(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
@@ -121,12 +129,22 @@ pub fn run() -> Result<(), StorageError> {
         }
     };
     let no_suid = mount::Options { no_suid: true, no_dev: true, ..mount::Options::default() };
-    bring_up(&disk, STATE_LABEL, Path::new("/state"), mount::Options::DATA, 0o700)?;
+    bring_up(&disk, STATE_LABEL, Path::new("/state"), mount::Options::DATA, 0o711)?;
     bring_up(&disk, DATA_LABEL, Path::new("/var"), no_suid, 0o755)?;
     for directory in DATA_DIRECTORIES {
         files::make_directory(Path::new(directory), 0o755)?;
     }
+    services_directories()?;
     machine_id::settle()
+}
+
+/// What services have of their own on STATE and DATA.
+fn services_directories() -> Result<(), StorageError> {
+    let table = Table::decode(&files::read(Path::new(paths::SERVICES), TABLE_MAX)?)?;
+    for directory in directories::below(&table, &["/state/", "/var/"]) {
+        directories::make(&directory).map_err(device("making", &directory.path))?;
+    }
+    Ok(())
 }
 
 /// Every disk that could be the machine's, with what it holds.

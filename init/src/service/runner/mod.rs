@@ -181,7 +181,7 @@ impl Runner {
     }
 
     /// The reading ends of all services' pipes, with what names them.
-    pub fn outputs(&self) -> impl Iterator<Item = (BorrowedFd<'_>, Token)> {
+    pub fn outputs(&self) -> impl Iterator<Item = (BorrowedFd<'_>, Token)> + Clone {
         self.seats.iter().zip(0..).map(|(seat, place)| (seat.output(), Token::Output(Place(place))))
     }
 

@@ -215,12 +215,14 @@ impl Seat {
         environment: &[String],
         extra: Option<(BorrowedFd<'_>, u8)>,
     ) -> Result<Child, String> {
+        let groups: Vec<u32> = self.unit.groups.iter().map(|group| group.number()).collect();
         Spawn {
             command,
             environment,
             output: self.output_write.as_fd(),
             cgroup: self.group.as_ref().map(Group::directory),
             user: self.unit.user,
+            groups: &groups,
             fence: self.fence.as_ref(),
             extra,
             open_files: self.unit.limits.open_files.map(u64::from),

@@ -7,6 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use machine_config::machine::ControlPlaneConfig;
+use machine_config::service::Group;
 use machine_config::{MachineConfig, Role};
 use serde_json::{Value, json};
 use trust::pki::{Leaf, Usage};
@@ -26,14 +27,14 @@ pub(super) fn render(config: &MachineConfig, plane: &ControlPlaneConfig, out: &m
     out.authorities.insert(Issuer::FrontProxy, plane.front_proxy_ca.clone());
     out.authorities.insert(Issuer::EtcdClient, plane.etcd_client_ca.clone());
     // kubernetes-ca.crt is written for the node, which every control plane is too.
-    out.secret(pki("kubernetes-ca.key"), plane.kubernetes_ca.key.as_pem());
+    out.secret(Group::ControllerKeys, pki("kubernetes-ca.key"), plane.kubernetes_ca.key.as_pem());
     out.text(pki("front-proxy-ca.crt"), plane.front_proxy_ca.certificate.as_pem());
     out.text(pki("etcd-ca.crt"), plane.etcd_ca.as_pem());
-    out.secret(pki("sa.key"), plane.service_account_key.as_pem());
+    out.secret(Group::ServiceAccountKeys, pki("sa.key"), plane.service_account_key.as_pem());
     out.text(pki("sa.pub"), plane.service_account_public_key.as_pem());
     out.wishes.extend(wishes(config));
 
-    out.secret_json(kubernetes("encryption.json"), &encryption(plane));
+    out.secret_json(Group::ApiserverKeys, kubernetes("encryption.json"), &encryption(plane));
     out.json(kubernetes("audit-policy.json"), &audit_policy());
     out.json(kubernetes("authentication.json"), &authentication());
     out.json(kubernetes("authorization.json"), &authorization());
@@ -61,7 +62,7 @@ fn is_alone(config: &MachineConfig) -> bool {
 }
 
 fn wishes(config: &MachineConfig) -> Vec<Wish> {
-    let client = |name, issuer, common_name: &str| Wish {
+    let client = |name, issuer, readers, common_name: &str| Wish {
         name,
         issuer,
         leaf: Leaf {
@@ -72,8 +73,9 @@ fn wishes(config: &MachineConfig) -> Vec<Wish> {
             usage: Usage::Client,
         },
         lifetime: ORDINARY,
+        readers,
     };
-    let local = |name, common_name: &str| Wish {
+    let local = |name, readers, common_name: &str| Wish {
         name,
         issuer: Issuer::Kubernetes,
         leaf: Leaf {
@@ -84,19 +86,41 @@ fn wishes(config: &MachineConfig) -> Vec<Wish> {
             usage: Usage::Server,
         },
         lifetime: ORDINARY,
+        readers,
     };
-    let mut agent = client("cluster-agent", Issuer::Kubernetes, "slipway:cluster-agent");
+    let mut agent = client("cluster-agent", Issuer::Kubernetes, Group::ClusterKeys, "slipway:cluster-agent");
     agent.leaf.organization = Some("system:masters".to_owned());
     agent.lifetime = POWERFUL;
     vec![
-        Wish { name: "apiserver", issuer: Issuer::Kubernetes, leaf: serving(config), lifetime: ORDINARY },
-        client("apiserver-kubelet-client", Issuer::Kubernetes, "kube-apiserver-kubelet-client"),
-        client("apiserver-etcd-client", Issuer::EtcdClient, "kube-apiserver-etcd-client"),
-        client("front-proxy-client", Issuer::FrontProxy, "front-proxy-client"),
-        client("controller-manager", Issuer::Kubernetes, "system:kube-controller-manager"),
-        client("scheduler", Issuer::Kubernetes, "system:kube-scheduler"),
-        local("controller-manager-server", "kube-controller-manager"),
-        local("scheduler-server", "kube-scheduler"),
+        Wish {
+            name: "apiserver",
+            issuer: Issuer::Kubernetes,
+            leaf: serving(config),
+            lifetime: ORDINARY,
+            readers: Group::ApiserverKeys,
+        },
+        client(
+            "apiserver-kubelet-client",
+            Issuer::Kubernetes,
+            Group::ApiserverKeys,
+            "kube-apiserver-kubelet-client",
+        ),
+        client(
+            "apiserver-etcd-client",
+            Issuer::EtcdClient,
+            Group::EtcdClientKeys,
+            "kube-apiserver-etcd-client",
+        ),
+        client("front-proxy-client", Issuer::FrontProxy, Group::ApiserverKeys, "front-proxy-client"),
+        client(
+            "controller-manager",
+            Issuer::Kubernetes,
+            Group::ControllerKeys,
+            "system:kube-controller-manager",
+        ),
+        client("scheduler", Issuer::Kubernetes, Group::SchedulerKeys, "system:kube-scheduler"),
+        local("controller-manager-server", Group::ControllerKeys, "kube-controller-manager"),
+        local("scheduler-server", Group::SchedulerKeys, "kube-scheduler"),
         agent,
     ]
 }

@@ -5,6 +5,7 @@
 //! all (its data may be gone) is the agent's decision, in `task`.
 
 use machine_config::machine::EtcdConfig;
+use machine_config::service::Group;
 use machine_config::{MachineConfig, Role};
 use trust::pki::{Leaf, Usage};
 
@@ -25,7 +26,6 @@ pub(super) fn render(config: &MachineConfig, etcd: &EtcdConfig, out: &mut Render
     let clients = format!("{}\n{}", etcd.client_ca.as_pem().trim_end(), etcd.ca.certificate.as_pem());
     out.text(pki("etcd-clients-ca.crt"), clients);
     out.wishes.extend(wishes(config));
-    out.directories.push((paths::ETCD_DATA.into(), 0o700));
     out.args("etcd", &flags(config, etcd));
 }
 
@@ -47,18 +47,21 @@ fn wishes(config: &MachineConfig) -> Vec<Wish> {
             // As a client too: the gateway behind the client port calls the member itself with it.
             leaf: leaf(&name, &[&name, "localhost"], vec![address.into(), local], Usage::ClientAndServer),
             lifetime: ORDINARY,
+            readers: Group::EtcdKeys,
         },
         Wish {
             name: "etcd-peer",
             issuer: Issuer::Etcd,
             leaf: leaf(&name, &[&name], vec![address.into()], Usage::ClientAndServer),
             lifetime: ORDINARY,
+            readers: Group::EtcdKeys,
         },
         Wish {
             name: "etcd-admin",
             issuer: Issuer::Etcd,
             leaf: leaf("etcd-admin", &[], vec![], Usage::Client),
             lifetime: POWERFUL,
+            readers: Group::EtcdKeys,
         },
     ]
 }

@@ -4,11 +4,13 @@
 //! health check speaks TLS itself. The numbers were found by failing servers under load.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use machine_config::machine::LbConfig;
 use machine_config::{MachineConfig, Role};
 
 use super::{Rendered, pki};
+use crate::agent::paths;
 
 /// Everything but the servers. `inter` below 1 s flaps when machines are busy, and
 /// `shutdown-sessions` would then cut every watch; `timeout check` bears a slow answer.
@@ -67,5 +69,5 @@ pub(super) fn render(config: &MachineConfig, lb: &LbConfig, out: &mut Rendered) 
         let _ = writeln!(text, "    server {} {}:6443", machine.name, machine.address);
     }
     text.push_str(STATISTICS);
-    out.text("/run/haproxy/haproxy.cfg", text);
+    out.text(Path::new(paths::HAPROXY).join("haproxy.cfg"), text);
 }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use machine_config::MachineConfig;
 use machine_config::machine::{Machine, RoleConfig};
 use machine_config::pem::Authority;
-use machine_config::service::Overlay;
+use machine_config::service::{Group, Overlay};
 use serde_json::Value;
 
 use super::identity::NodeIdentity;
@@ -31,10 +31,8 @@ use crate::agent::paths;
 pub(super) struct File {
     /// Where.
     pub path: PathBuf,
-    /// Its permissions: 0600 for everything that holds a secret.
-    pub mode: u32,
-    /// Whose it is; root's without it.
-    pub owner: Option<u32>,
+    /// Who but the agent itself may read it; everybody without it. Whatever holds a secret has one.
+    pub readers: Option<Group>,
     /// What.
     pub bytes: Vec<u8>,
 }
@@ -42,7 +40,7 @@ pub(super) struct File {
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Contents may be secret.
-        write!(f, "File({}, {:o}, {} bytes)", self.path.display(), self.mode, self.bytes.len())
+        write!(f, "File({}, {:?}, {} bytes)", self.path.display(), self.readers, self.bytes.len())
     }
 }
 
@@ -51,8 +49,6 @@ impl fmt::Debug for File {
 pub(super) struct Rendered {
     /// Files with their contents.
     pub files: Vec<File>,
-    /// Directories that must exist although nothing is written to them here.
-    pub directories: Vec<(PathBuf, u32)>,
     /// Certificates to mint.
     pub wishes: Vec<Wish>,
     /// The authorities that mint them.
@@ -108,19 +104,19 @@ fn log_forward(config: &MachineConfig, out: &mut Rendered) {
 
 impl Rendered {
     fn text(&mut self, path: impl AsRef<Path>, text: impl Into<String>) {
-        self.file(path, 0o644, text.into().into_bytes());
+        self.file(path, None, text.into().into_bytes());
     }
 
-    fn secret(&mut self, path: impl AsRef<Path>, text: impl Into<String>) {
-        self.file(path, 0o600, text.into().into_bytes());
+    fn secret(&mut self, readers: Group, path: impl AsRef<Path>, text: impl Into<String>) {
+        self.file(path, Some(readers), text.into().into_bytes());
     }
 
     fn json(&mut self, path: impl AsRef<Path>, value: &Value) {
         self.text(path, format!("{value:#}\n"));
     }
 
-    fn secret_json(&mut self, path: impl AsRef<Path>, value: &Value) {
-        self.secret(path, format!("{value:#}\n"));
+    fn secret_json(&mut self, readers: Group, path: impl AsRef<Path>, value: &Value) {
+        self.secret(readers, path, format!("{value:#}\n"));
     }
 
     /// The arguments of `service`.
@@ -128,12 +124,12 @@ impl Rendered {
         let overlay = Overlay { arguments: arguments.to_vec(), environment: Vec::new() };
         // Lists of texts always encode.
         let bytes = overlay.encode().unwrap_or_default();
-        self.file(Path::new(paths::OVERLAYS).join(service), 0o644, bytes);
+        self.file(Path::new(paths::OVERLAYS).join(service), None, bytes);
     }
 
-    fn file(&mut self, path: impl AsRef<Path>, mode: u32, bytes: Vec<u8>) {
+    fn file(&mut self, path: impl AsRef<Path>, readers: Option<Group>, bytes: Vec<u8>) {
         debug_assert!(!self.files.iter().any(|file| file.path == path.as_ref()), "written twice");
-        self.files.push(File { path: path.as_ref().to_owned(), mode, owner: None, bytes });
+        self.files.push(File { path: path.as_ref().to_owned(), readers, bytes });
     }
 }
 

@@ -7,6 +7,7 @@
 use machine_config::MachineConfig;
 use machine_config::machine::BootstrapToken;
 use machine_config::pem::Certificate;
+use machine_config::service::Group;
 use serde_json::{Value, json};
 
 use super::kubeconfig::{Credentials, kubeconfig};
@@ -20,6 +21,9 @@ const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10.2";
 const CONTAINERD: &str = "/run/containerd-config/config.toml";
 /// Where flannel puts the CNI configuration.
 const CNI_DIRECTORY: &str = "/run/cni/net.d";
+
+/// Where the kubelet finds its API server; made anew at each boot, since the endpoint may be another.
+const KUBECONFIG: &str = "/run/slipway/kubelet/kubeconfig";
 
 /// What a node is told by its role.
 pub(super) struct Node<'a> {
@@ -45,29 +49,18 @@ pub(super) enum TakesPods {
 pub(super) fn render(config: &MachineConfig, node: &Node<'_>, identity: NodeIdentity, out: &mut Rendered) {
     let ca = pki("kubernetes-ca.crt");
     out.text(&ca, node.kubernetes_ca.as_pem());
-    for (directory, mode) in [
-        (CNI_DIRECTORY, 0o755),
-        ("/run/flannel", 0o755),
-        (paths::KUBELET_STATE, 0o700),
-        ("/var/lib/kubelet/volumeplugins", 0o755),
-        ("/var/log/pods", 0o755),
-        ("/var/log/containers", 0o755),
-    ] {
-        out.directories.push((directory.into(), mode));
-    }
-
     out.text(CONTAINERD, containerd());
     out.json(kubernetes("kubelet.json"), &kubelet(config, node.takes_pods));
     out.json(kubernetes("kube-proxy.json"), &kube_proxy(config));
     out.json(kubernetes("flannel.json"), &flannel(config));
     let token = Credentials::Token(node.token.bearer());
-    out.secret_json(kubernetes("bootstrap.conf"), &kubeconfig(&node.api, &ca, &token));
-    out.secret(pki("bootstrap.token"), node.token.bearer().expose());
+    out.secret_json(Group::NodeKeys, kubernetes("bootstrap.conf"), &kubeconfig(&node.api, &ca, &token));
+    out.secret(Group::NodeKeys, pki("bootstrap.token"), node.token.bearer().expose());
     let own = kubeconfig(&node.api, &ca, &own_credentials());
     out.json(kubernetes("node.conf"), &own);
     if identity == NodeIdentity::Certificate {
-        // The kubelet writes this one itself after its first boot, and would keep an old endpoint in it for ever.
-        out.secret_json(kubelet_state("kubeconfig"), &own);
+        // After its first boot the kubelet writes it itself.
+        out.json(KUBECONFIG, &own);
     }
 
     out.args("wait-turn", &wait_turn(node));
@@ -124,7 +117,7 @@ fn kubelet_flags(config: &MachineConfig) -> Vec<String> {
     vec![
         format!("--config={}", kubernetes("kubelet.json")),
         format!("--bootstrap-kubeconfig={}", kubernetes("bootstrap.conf")),
-        format!("--kubeconfig={}", kubelet_state("kubeconfig")),
+        format!("--kubeconfig={KUBECONFIG}"),
         format!("--cert-dir={}", kubelet_state("pki")),
         format!("--hostname-override={}", config.header.machine),
         format!("--node-ip={}", config.network.address),

@@ -7,7 +7,6 @@ use machine_config::Role;
 
 use super::*;
 use crate::agent::fixture::config;
-use crate::control;
 
 fn rendered(role: Role) -> Rendered {
     render(&config(role), NodeIdentity::None)
@@ -27,30 +26,61 @@ fn args(rendered: &Rendered, service: &str) -> Vec<String> {
 
 /// All texts but the node API's key, which every role has and apid alone may read.
 fn but_its_own_api(rendered: &Rendered) -> String {
-    let others = rendered.files.iter().filter(|file| file.owner != Some(control::API_USER));
+    let others = rendered.files.iter().filter(|file| file.readers != Some(Group::ApiKeys));
     others.map(|file| String::from_utf8_lossy(&file.bytes)).collect()
 }
 
+/// The groups of the services in profiles/services.
+fn groups(service: &str) -> std::collections::BTreeSet<Group> {
+    let path = format!("{}/../profiles/services/{service}.toml", env!("CARGO_MANIFEST_DIR"));
+    let spec: machine_config::service::ServiceSpec =
+        toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    spec.groups
+}
+
 #[test]
-fn the_key_of_the_node_api_is_apids_alone_and_the_only_file_that_is() {
+fn the_key_of_the_node_api_is_for_apid_alone() {
     for role in Role::ALL {
         let out = rendered(role);
-        let theirs: Vec<&File> = out.files.iter().filter(|file| file.owner.is_some()).collect();
+        let theirs: Vec<&File> =
+            out.files.iter().filter(|file| file.readers == Some(Group::ApiKeys)).collect();
         assert_eq!(theirs.len(), 1, "{role}");
         assert_eq!(theirs[0].path, Path::new(paths::API).join("tls.key"));
-        assert_eq!((theirs[0].owner, theirs[0].mode), (Some(control::API_USER), 0o400));
     }
 }
 
 #[test]
-fn whatever_holds_a_secret_is_readable_by_its_owner_alone() {
+fn whatever_holds_a_secret_is_readable_by_a_group_alone() {
     for role in Role::ALL {
         for file in rendered(role).files {
             let text = String::from_utf8_lossy(&file.bytes);
             let secret =
                 ["PRIVATE KEY", "0123456789abcdef", "AAECAwQF"].iter().any(|mark| text.contains(mark));
-            let closed = file.mode == 0o600 || (file.owner.is_some() && file.mode == 0o400);
-            assert!(!secret || closed, "{role}: {} is {:o}", file.path.display(), file.mode);
+            assert_eq!(secret, file.readers.is_some(), "{role}: {}", file.path.display());
+        }
+    }
+}
+
+#[test]
+fn a_service_can_read_the_keys_that_it_is_told_of_and_the_agent_can_give_them_away() {
+    let agent = groups("pki");
+    for role in Role::ALL {
+        let out = rendered(role);
+        let mut keys: Vec<(String, Group)> = Vec::new();
+        for file in &out.files {
+            keys.extend(file.readers.map(|readers| (file.path.display().to_string(), readers)));
+        }
+        keys.extend(out.wishes.iter().map(|wish| (pki(&format!("{}.key", wish.name)), wish.readers)));
+        for (_, readers) in &keys {
+            assert!(agent.contains(readers), "{role}: {readers:?}");
+        }
+        for file in out.files.iter().filter(|file| file.path.starts_with(paths::OVERLAYS)) {
+            let service = file.path.file_name().unwrap().to_str().unwrap();
+            let words = args(&out, service).join(" ");
+            for (path, readers) in keys.iter().filter(|(path, _)| words.contains(path.as_str())) {
+                // The kubelet is root, fenced in by nothing.
+                assert!(service == "kubelet" || groups(service).contains(readers), "{service}: {path}");
+            }
         }
     }
 }
@@ -85,9 +115,9 @@ fn a_worker_has_no_authority_and_mints_nothing() {
 #[test]
 fn a_load_balancer_has_nothing_secret_but_the_key_of_its_own_api() {
     let out = rendered(Role::Lb);
-    assert!(out.files.iter().all(|file| file.mode == 0o644 || file.owner == Some(control::API_USER)));
+    assert!(out.files.iter().all(|file| file.readers.is_none_or(|readers| readers == Group::ApiKeys)));
     assert!(!but_its_own_api(&out).contains("PRIVATE KEY"));
-    let cfg = text(&out, "/run/haproxy/haproxy.cfg");
+    let cfg = text(&out, "/run/slipway/haproxy/haproxy.cfg");
     assert!(cfg.contains("\n    bind :6443\n"));
     assert!(cfg.contains("\n    server cp1 10.77.0.12:6443\n"));
     assert!(cfg.contains(
@@ -184,13 +214,13 @@ fn a_control_plane_is_ready_for_any_of_several_etcd_members() {
 fn a_node_with_a_certificate_does_not_depend_on_its_token() {
     let fresh = rendered(Role::Worker);
     assert!(args(&fresh, "wait-api").contains(&"--token".to_owned()));
-    assert!(!fresh.files.iter().any(|file| file.path == Path::new("/state/kubelet/kubeconfig")));
+    assert!(!fresh.files.iter().any(|file| file.path == Path::new("/run/slipway/kubelet/kubeconfig")));
 
     let known = render(&config(Role::Worker), NodeIdentity::Certificate);
     let waits_for = args(&known, "wait-api");
     assert_eq!(waits_for[1], "https://10.77.0.10:6443/readyz");
     assert!(!waits_for.contains(&"--token".to_owned()));
-    assert!(text(&known, "/state/kubelet/kubeconfig").contains("kubelet-client-current.pem"));
+    assert!(text(&known, "/run/slipway/kubelet/kubeconfig").contains("kubelet-client-current.pem"));
     for question in [args(&fresh, "wait-api"), waits_for] {
         crate::probe::Question::parse(&question).unwrap();
     }
