@@ -5,6 +5,7 @@
 //! times as long, so under QEMU the rest is left out, and counted so, unless asked for.
 
 mod cluster;
+mod dashboard;
 mod node_api;
 mod refusals;
 
@@ -26,6 +27,7 @@ fn main() -> std::process::ExitCode {
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(refusals::trials());
     trials.extend(cluster::trials());
+    trials.extend(dashboard::trials());
     // On the same cluster, and last: they stop, reboot and switch off.
     trials.extend(node_api::trials());
     if cli::driver() == "qemu" {

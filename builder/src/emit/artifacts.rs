@@ -45,8 +45,7 @@ pub struct Kernels {
 
 /// A mebibyte that keeps its place and its content over a warm reboot: there the kernel writes its log when it
 /// panics, and when it ends in order, so that the next boot can tell why (`init agent past`).
-const LAST_WORDS: &str = "reserve_mem=1M:4096:slipway ramoops.mem_name=slipway ramoops.record_size=131072 \
-    ramoops.max_reason=4 printk.always_kmsg_dump=1";
+const LAST_WORDS: &str = include_str!("last-words.txt").trim_ascii_end();
 
 impl Artifacts {
     /// The index of `slot`, with kernels in a directory beside the role's own.

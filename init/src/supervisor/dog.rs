@@ -21,6 +21,9 @@ const PET_EVERY: Duration = Duration::from_secs(20);
 /// How often it is petted at most.
 const PET_NOT_BEFORE: Duration = Duration::from_secs(1);
 
+/// What is wrong with a boot that is its doing.
+const BITTEN: &str = "the watchdog has reset the machine: PID 1 or the kernel hung";
+
 /// The machine's watchdog.
 #[derive(Debug)]
 pub(super) struct Dog {
@@ -29,8 +32,8 @@ pub(super) struct Dog {
 }
 
 impl Dog {
-    /// Arms it; what it is like, for the record.
-    pub(super) fn arm(now: Monotonic) -> (Self, String) {
+    /// Arms it; what it is like, for the record, and the problem if it ended the boot before this one.
+    pub(super) fn arm(now: Monotonic) -> (Self, String, Option<&'static str>) {
         let armed = Watchdog::arm(Path::new(DEVICE)).and_then(|device| {
             let after = device.set_timeout(BITES_AFTER)?;
             Ok((device, after))
@@ -44,7 +47,9 @@ impl Dog {
             }
             Err(error) => (None, format!("arming {DEVICE}: {error}")),
         };
-        (Self { device, petted: now }, told)
+        // Most hardware can tell; what cannot has nothing to say.
+        let bitten = device.as_ref().is_some_and(|device| device.has_bitten().unwrap_or(false));
+        (Self { device, petted: now }, told, bitten.then_some(BITTEN))
     }
 
     /// Its descriptor, for a successor.

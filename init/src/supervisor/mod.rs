@@ -124,7 +124,7 @@ impl Supervisor {
     /// # Errors
     /// When the kernel gives no descriptors: then there is nothing to supervise with.
     pub fn new(
-        console: Console,
+        mut console: Console,
         log: Option<OwnedFd>,
         image: Option<Image>,
         table: Table,
@@ -147,8 +147,12 @@ impl Supervisor {
         let seed = u64::from(node_sys::uptime::since_boot().subsec_nanos()) ^ now.millis();
         let mut services = Services::new(table, seed, HISTORY, now);
         let runner = Runner::new(services.units(), Path::new(NOTIFY_SOCKET))?;
-        let (dog, told) = Dog::arm(now);
+        let (dog, told, bitten) = Dog::arm(now);
         services.note(None, &told, now);
+        if let Some(problem) = bitten {
+            services.note(None, problem, now);
+            console.say(now, Subject::Machine, &format!("problem: {problem}"));
+        }
         let (strain, untold) = Strain::watch(&poll, None);
         untold.iter().for_each(|text| services.note(None, text, now));
         Ok(Self {
@@ -205,8 +209,9 @@ impl Supervisor {
                 self.replace(now);
             }
             if std::mem::take(&mut self.came_up) {
-                // Most of what ran until now never runs again. If it stays, it stays.
+                // Most of what ran until now never runs again, and what it kept is free. If it stays, it stays.
                 let _ = node_sys::memory::forget_code();
+                node_sys::memory::give_back_heap();
             }
             self.counters.turned(began);
             let untidy = self.runner.is_untidy();

@@ -2,6 +2,7 @@
 //!
 //! What a program maps of its own file stays mapped once it was used, and counts as in use: code that
 //! only its beginning needed, too. [`forget_code`] gives that back; what is used again comes back by itself.
+//! [`give_back_heap`] does the same for memory that was asked for and is free again.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -34,6 +35,12 @@ pub fn forget_code() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Gives back what lies free on the heap, between what is in use as well.
+pub fn give_back_heap() {
+    // SAFETY: it takes a number, and looks at free memory only.
+    unsafe { libc::malloc_trim(0) };
 }
 
 #[cfg(test)]

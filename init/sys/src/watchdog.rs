@@ -11,8 +11,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+/// From linux/watchdog.h: _IOR('W', 2, int).
+const BOOT_STATUS: libc::c_ulong = 0x8004_5702;
 /// From linux/watchdog.h: _IOWR('W', 6, int).
 const SET_TIMEOUT: libc::c_ulong = 0xc004_5706;
+/// From linux/watchdog.h, a bit of the boot's status: `WDIOF_CARDRESET`.
+const RESET_BY_IT: libc::c_int = 0x20;
 
 /// An armed watchdog.
 #[derive(Debug)]
@@ -45,6 +49,19 @@ impl Watchdog {
             return Err(io::Error::last_os_error());
         }
         Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    }
+
+    /// Whether this boot is its doing.
+    ///
+    /// # Errors
+    /// Those of ioctl(2).
+    pub fn has_bitten(&self) -> io::Result<bool> {
+        let mut status: libc::c_int = 0;
+        // SAFETY: the kernel writes one int.
+        if unsafe { libc::ioctl(self.0.as_raw_fd(), BOOT_STATUS, &raw mut status) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(status & RESET_BY_IT != 0)
     }
 
     /// Begins its wait anew.

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ask::Pid1;
+use crate::emulator::Emulator;
 use crate::machine::{Ended, Host, Reader};
 use crate::{disk, image, inside};
 
 /// Where a scenario's function runs.
 pub(crate) enum Boot {
-    /// On the host, for the scenario of this name.
-    Outside(&'static str, Host),
+    /// On the host, for the scenario of this name, with what executes its machine.
+    Outside(&'static str, Host, Emulator),
     /// In the machine.
     Inside,
 }
@@ -37,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) ours: &'static [&'static str],
     /// Disks, each a file of the host.
     pub(crate) disks: Vec<PathBuf>,
+    /// More words for QEMU: devices that a machine without hardware has none of.
+    pub(crate) devices: &'static [&'static str],
 }
 
 impl Default for Setup {
@@ -49,20 +52,17 @@ impl Default for Setup {
             console: Reader::Stays,
             ours: &[],
             disks: Vec::new(),
+            devices: &[],
         }
     }
 }
 
 impl Boot {
-    pub(crate) fn outside(name: &'static str, host: Host) -> Self {
-        Self::Outside(name, host)
-    }
-
     /// A disk for the machine, with an empty file system.
     pub(crate) fn disk(&self, disk: &str) -> PathBuf {
         match self {
             Self::Inside => PathBuf::new(),
-            Self::Outside(name, host) => {
+            Self::Outside(name, host, _) => {
                 let path = host.directory().join(format!("{name}-{disk}"));
                 disk::make(&path);
                 path
@@ -79,9 +79,9 @@ impl Boot {
     pub(crate) fn machine_with(&self, setup: Setup, scenario: impl FnOnce(&Pid1)) -> Ended {
         match self {
             Self::Inside => inside::play(scenario),
-            Self::Outside(name, host) => {
+            Self::Outside(name, host, emulator) => {
                 let table = image::table(name, &setup.services, setup.ours);
-                let ended = host.run(&setup, &table).passed();
+                let ended = host.run(emulator, &setup, &table).passed();
                 if std::env::var_os("SCENARIO_SHOW").is_some() {
                     eprintln!("{name}\n{}", ended.words());
                 }

@@ -3,7 +3,7 @@
 //! It reports on a terminal of its own, so that the console is what PID 1 wrote, and then switches the
 //! machine off by asking PID 1. A failed scenario adds what PID 1 knows.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -21,12 +21,24 @@ pub(crate) const REPORT: &str = "scenario: ";
 /// The last line of a good one.
 pub(crate) const PASSED: &str = "scenario: passed";
 
+/// What names the terminal of the report on the kernel's command line.
+pub(crate) const REPORT_WORD: &str = "SCENARIO_REPORT";
+
+/// Where the report goes unless that says otherwise.
 const TERMINAL: &str = "/dev/tty1";
 const BEGUN: &str = "/run/scenario-begun";
 
+/// What the kernel's command line says of `word`.
+pub(crate) fn said(word: &str) -> Option<String> {
+    let words = fs::read_to_string("/proc/cmdline").ok()?;
+    words.split_whitespace().find_map(|said| Some(said.strip_prefix(word)?.strip_prefix('=')?.to_owned()))
+}
+
 /// Adds a line to the report.
 pub(crate) fn report(text: &str) {
-    let told = File::options().write(true).open(TERMINAL).and_then(|mut terminal| {
+    let named = said(REPORT_WORD);
+    let terminal = named.as_deref().unwrap_or(TERMINAL);
+    let told = File::options().write(true).open(terminal).and_then(|mut terminal| {
         text.lines().try_for_each(|line| terminal.write_all(format!("{REPORT}{line}\n").as_bytes()))
     });
     // Nobody else to tell.

@@ -33,7 +33,7 @@ fn with_logd(services: &str) -> Setup {
 }
 
 /// What logd has of a service, byte by byte; nothing while logd is away.
-fn lines(service: &str) -> Option<Vec<Vec<u8>>> {
+pub(crate) fn lines(service: &str) -> Option<Vec<Vec<u8>>> {
     let wanted = Wanted { service: Some(service.to_owned()), ..Wanted::default() };
     let mut lines = Vec::new();
     for reply in client::lines(Path::new(SOCKET), wanted).ok()? {

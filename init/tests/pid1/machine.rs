@@ -1,4 +1,4 @@
-//! A User-mode Linux machine from power-on to its end, and what it said.
+//! A machine from power-on to its end, and what it said.
 //!
 //! Its console is its standard output, the scenario's report (/dev/tty1 in there) its standard error.
 //! It dies with the thread that started it; one machine per CPU, since its kernel and its
@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::boot::Setup;
+use crate::emulator::Emulator;
 use crate::image;
 use crate::inside::{PASSED, REPORT};
 
@@ -25,7 +26,6 @@ pub(crate) struct Host(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
-    kernel: PathBuf,
     directory: tempfile::TempDir,
     common: OnceLock<PathBuf>,
     /// CPUs that no machine is bound to.
@@ -59,10 +59,10 @@ pub(crate) struct Ended {
 }
 
 impl Host {
-    pub(crate) fn new(kernel: PathBuf) -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("slipway-pid1-").tempdir().unwrap();
         let cpus = Mutex::new(allowed_cpus());
-        Self(Arc::new(Parts { kernel, directory, common: OnceLock::new(), cpus }))
+        Self(Arc::new(Parts { directory, common: OnceLock::new(), cpus }))
     }
 
     /// Where files are kept as long as machines are booted.
@@ -71,7 +71,7 @@ impl Host {
     }
 
     /// Boots a machine with the services of `table` and waits for its end.
-    pub(crate) fn run(&self, setup: &Setup, table: &[u8]) -> Ended {
+    pub(crate) fn run(&self, emulator: &Emulator, setup: &Setup, table: &[u8]) -> Ended {
         let home = tempfile::tempdir_in(self.0.directory.path()).unwrap();
         let common = self.0.common.get_or_init(|| {
             let path = self.0.directory.path().join("common.cpio");
@@ -81,7 +81,7 @@ impl Host {
         let initramfs = home.path().join("initramfs");
         image::write(&initramfs, common, table);
         let cpu = self.0.cpus.lock().unwrap().pop();
-        let ended = Running::start(&self.0.kernel, setup, home.path(), &initramfs, cpu).finish(setup);
+        let ended = Running::start(emulator, setup, home.path(), &initramfs, cpu).finish(setup);
         self.0.cpus.lock().unwrap().extend(cpu);
         ended
     }
@@ -95,23 +95,14 @@ struct Running {
 }
 
 impl Running {
-    fn start(kernel: &Path, setup: &Setup, home: &Path, initramfs: &Path, cpu: Option<usize>) -> Self {
+    fn start(emulator: &Emulator, setup: &Setup, home: &Path, initramfs: &Path, cpu: Option<usize>) -> Self {
         // No core of a guest that panics; no machine without the test that booted it.
         let mut command = Command::new("prlimit");
         command.args(["--core=0", "setpriv", "--pdeathsig", "KILL"]);
         if let Some(cpu) = cpu {
             command.args(["taskset", "--cpu-list", &cpu.to_string()]);
         }
-        command.arg(kernel);
-        command.args([&format!("mem={}M", setup.memory_mib), "seccomp=on", "umid=m"]);
-        command.arg(format!("initrd={}", initramfs.display()));
-        for (n, disk) in setup.disks.iter().enumerate() {
-            command.arg(format!("ubd{n}={}", disk.display()));
-        }
-        command.args(["con=null", "con0=null,fd:1", "con1=null,fd:2", "quiet"]);
-        command.args(setup.cmdline.split_whitespace());
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("HOME", home).env("TMPDIR", memory(home)).current_dir(home);
+        emulator.complete(&mut command, setup, home, initramfs);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let began = Instant::now();
         let mut child = command.spawn().expect("prlimit, from Debian's util-linux");
@@ -177,17 +168,6 @@ fn read(mut pipe: impl Read + Send + 'static, reader: Reader) -> thread::JoinHan
         }
         String::from_utf8_lossy(&all).replace('\r', "")
     })
-}
-
-/// Where a machine's memory is kept: a tmpfs that programs may be mapped from and that has room, or else `home`.
-fn memory(home: &Path) -> &Path {
-    const ROOM: u64 = 1 << 30;
-    let shm = Path::new("/dev/shm");
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let mut mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let fits = mounts.any(|mount| mount.get(1) == Some(&"/dev/shm") && !mount[3].contains("noexec"));
-    let has_room = node_sys::mount::space(shm).is_ok_and(|(_, left)| left > ROOM);
-    if fits && has_room { shm } else { home }
 }
 
 /// The CPUs that this program may run on.

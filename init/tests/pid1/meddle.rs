@@ -7,9 +7,12 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use init::cgroup;
+use init::control::message::Request;
+use init::control::{CONTROL, client};
 use node_sys::mount::{self, Options};
 
 use crate::ask::{PATIENCE, until};
@@ -97,4 +100,14 @@ pub(crate) fn smash_pid1() {
     let memory = fs::File::options().write(true).open("/proc/1/mem").unwrap();
     let rubbish = vec![0x41; usize::try_from(to - from).unwrap()];
     memory.write_all_at(&rubbish, from).unwrap();
+}
+
+/// The same once more than PID 1 survives: the machine ends.
+pub(crate) fn smash_and_wake_pid1() -> ! {
+    smash_pid1();
+    loop {
+        // A stack that is gone is noticed when PID 1 is woken.
+        let _ = client::ask(Path::new(CONTROL), &Request::Own);
+        thread::sleep(Duration::from_millis(100));
+    }
 }

@@ -15,7 +15,7 @@ use node_sys::packet::Connection;
 use crate::api::Api;
 use crate::ask::{PATIENCE, Pid1, until};
 use crate::boot::{Boot, Setup};
-use crate::inside::report;
+use crate::inside::{report, said};
 use crate::{Scenario, look, meddle, scenarios};
 
 /// How long it goes on unless somebody says otherwise.
@@ -41,9 +41,7 @@ fn a_long_storm_of_everything_leaves_nothing_behind(boot: &Boot) {
         ..Setup::default()
     };
     boot.machine_with(setup, |pid1| {
-        let words = fs::read_to_string("/proc/cmdline").unwrap();
-        let said = words.split_whitespace().find_map(|word| word.strip_prefix(SAYS)?.strip_prefix('='));
-        Soak::begin(pid1).run(Duration::from_secs(said.unwrap().parse().unwrap()));
+        Soak::begin(pid1).run(Duration::from_secs(said(SAYS).unwrap().parse().unwrap()));
     });
 }
 

@@ -5,12 +5,11 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use init::control::message::{EventRecord, Order, Request, ServiceView, StateName};
-use init::control::{CONTROL, client};
+use init::control::message::{EventRecord, Order, ServiceView, StateName};
 
 use crate::ask::{PATIENCE, Pid1, until};
 use crate::boot::{Boot, Setup};
@@ -304,12 +303,7 @@ fn a_pid1_that_faults_again_and_again_ends_the_machine_in_order(boot: &Boot) {
             until("it goes on", PATIENCE, || (pid1.own().recoveries == times).then_some(()));
         }
         report("three times");
-        meddle::smash_pid1();
-        loop {
-            // A stack that is gone is noticed when PID 1 is woken.
-            let _ = client::ask(Path::new(CONTROL), &Request::Own);
-            thread::sleep(Duration::from_millis(100));
-        }
+        meddle::smash_and_wake_pid1();
     });
     let said = |text: &str| assert!(ended.console.contains(text), "{text}\n{}", ended.words());
     said("PID 1 has faulted too often");

@@ -5,7 +5,7 @@
 //! reports by an exit port; a CPU does that in 30 ms, the translator in 200 ms, a useless KVM not within the deadline.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -66,8 +66,7 @@ fn runs_guest(qemu: &QemuProgram, accelerator: &str) -> bool {
 }
 
 fn run(qemu: &QemuProgram, accelerator: &str, rom: &std::path::Path) -> bool {
-    let mut command = Command::new(&qemu.program);
-    command.args(&qemu.arguments).envs(qemu.environment());
+    let mut command = qemu.command();
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-M", "pc", "-m", "16"]);
     command.args(["-accel", accelerator, "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-bios"]).arg(rom);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -71,7 +72,14 @@ impl QemuProgram {
         QemuProgram { program, arguments: Vec::new(), modules: None }
     }
 
-    pub(super) fn environment(&self) -> Vec<(&'static str, OsString)> {
+    /// A process of it, for QEMU's own options to be added.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).envs(self.environment());
+        command
+    }
+
+    fn environment(&self) -> Vec<(&'static str, OsString)> {
         self.modules.iter().map(|path| ("QEMU_MODULE_DIR", path.clone().into_os_string())).collect()
     }
 }

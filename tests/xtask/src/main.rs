@@ -1,9 +1,9 @@
-//! Development tasks: `cargo xtask check | test | demo | repro | bench | mutants | fuzz`.
+//! Development tasks: `cargo xtask check | test | demo | repro | bench | mutants | fuzz | soak`.
 //!
 //! `check` is what must hold before every commit, `test` is what CI runs, `demo` shows
 //! the whole road on this machine, `repro` proves that it makes the same bytes elsewhere,
-//! `bench` measures it, `mutants` breaks it to see who notices, `fuzz` feeds it anything. A task is a file; what they run
-//! are the ordinary tools and the real `slipway`, so each can be typed by hand too.
+//! `bench` measures it, `mutants` breaks it to see who notices, `fuzz` feeds it anything, `soak` wears it down. A task is a
+//! file; what they run are the ordinary tools and the real `slipway`, so each can be typed by hand too.
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};

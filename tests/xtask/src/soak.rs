@@ -25,6 +25,6 @@ pub fn run(args: &Args) -> Result<()> {
     }
     loud(&mut slipway(&["build", "--component", "kernel-um"])?)?;
     let mut soak = cargo(&["test", "--package", "init", "--test", "pid1", "--", "a_long_storm"]);
-    soak.env("SLIPWAY", slipway_path()).env("SCENARIO_SHOW", "1");
+    soak.env("SLIPWAY", slipway_path()).env("SLIPWAY_DRIVER", "uml").env("SCENARIO_SHOW", "1");
     loud(soak.env("SLIPWAY_SOAK_SECONDS", (args.minutes * 60).to_string()))
 }

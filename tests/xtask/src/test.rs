@@ -70,18 +70,21 @@ pub fn run(args: &Args) -> Result<()> {
         tally += repro::run(&repro::Args::default())?;
     }
     let mut ok = true;
-    if drivers.contains(&Driver::Uml) {
-        // What the check left out for want of a kernel.
-        let mut left_out = Tally::default();
-        let mut scenarios = cargo(&["test", "--workspace", "--test", "pid1", "--"]);
-        scenarios.args(&args.filter).env("SLIPWAY", slipway_path());
-        ok &= tee(&mut scenarios, |line| {
-            if let Some(counts) = Tally::read(line) {
-                tally += counts;
-                left_out += counts;
-            }
-        })?;
-        tally.skipped = tally.skipped.saturating_sub(left_out.passed + left_out.failed);
+    // What the check left out for want of kernels.
+    let mut left_out = Tally::default();
+    let mut scenarios = cargo(&["test", "--workspace", "--test", "pid1", "--"]);
+    scenarios.args(&args.filter).env("SLIPWAY", slipway_path());
+    if let Some(driver) = args.driver {
+        scenarios.env("SLIPWAY_DRIVER", driver.as_str());
+    }
+    ok &= tee(&mut scenarios, |line| {
+        if let Some(counts) = Tally::read(line) {
+            tally += counts;
+            left_out += counts;
+        }
+    })?;
+    if !args.no_check {
+        tally.skipped = tally.skipped.saturating_sub(left_out.passed + left_out.failed + left_out.skipped);
     }
     for driver in drivers {
         // All packages, for the same features of what they share as in the unit tests.

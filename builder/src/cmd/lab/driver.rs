@@ -42,7 +42,10 @@ fn with_program(program: QemuProgram) -> DriverSpec {
 }
 
 /// The named program, or the one that the lock pins, or the host's.
-fn find(named: Option<&Path>, context: &Context) -> Result<QemuProgram> {
+///
+/// # Errors
+/// None of them is there.
+pub fn find(named: Option<&Path>, context: &Context) -> Result<QemuProgram> {
     match named {
         Some(path) if path.is_dir() => Ok(QemuProgram::in_tree(path)?),
         Some(path) => Ok(QemuProgram::installed(path.to_owned())),

@@ -16,6 +16,7 @@ mod kubectl;
 mod list;
 mod machine;
 mod note;
+mod qemu;
 pub mod reach;
 mod setup;
 mod status;
@@ -55,6 +56,8 @@ enum Verb {
     Console(console::Args),
     /// Run kubectl against a lab's cluster
     Kubectl(kubectl::Args),
+    /// Run the QEMU that labs use, with arguments of your own
+    Qemu(qemu::Args),
     /// Switch single machines on and off
     Machine(machine::Args),
     /// Show when each machine reached what in its last boot
@@ -81,6 +84,7 @@ pub fn run(args: Args, context: &Context) -> Result<()> {
         Verb::Status(args) => status::run(&args, context),
         Verb::Console(args) => console::run(&args),
         Verb::Kubectl(args) => kubectl::run(&args),
+        Verb::Qemu(args) => qemu::run(&args, context),
         Verb::Machine(args) => machine::run(args, context),
         Verb::Timeline(args) => timeline::run(&args, context),
         Verb::List => list::run(context),

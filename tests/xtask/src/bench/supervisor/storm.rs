@@ -1,7 +1,7 @@
 //! Storms: services that end at once, and orphans by the thousand.
 //!
 //! Each supervisor restarts as fast as its policy lets it (ours: 20 starts per second once the burst of 100
-//! is spent; runit and s6: one per second and service), so the figure is the cost of a crash, not the rate.
+//! is spent; runit and s6: one per second and service): what counts is how much of the machine is left to others.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -41,7 +41,11 @@ pub(super) fn crash(rival: Rival, programs: &Programs, services: u32) -> Result<
     let crashes = room.stamps.read()?.len() - crashes;
     let cpu = cpu(&supervisors).saturating_sub(before);
     let rate = crashes as f64 / began.elapsed().as_secs_f64();
-    Ok(vec![(Row::StormRate, rate), (Row::StormCost, cpu.as_secs_f64() * 1e6 / crashes.max(1) as f64)])
+    Ok(vec![
+        (Row::StormRate, rate),
+        (Row::StormShare, cpu.as_secs_f64() * 100.0 / began.elapsed().as_secs_f64()),
+        (Row::StormCost, cpu.as_secs_f64() * 1e6 / crashes.max(1) as f64),
+    ])
 }
 
 pub(super) fn orphans(rival: Rival, programs: &Programs) -> Result<Figures> {

@@ -25,6 +25,9 @@ pub struct Line {
     rounds: BTreeMap<&'static str, Vec<f64>>,
     goal: Option<f64>,
     goal_met: Option<bool>,
+    /// The goal on this machine, by what dinit takes here.
+    goal_here: Option<f64>,
+    goal_met_here: Option<bool>,
     /// How much better ours is than the best of the others.
     times_best: Option<f64>,
     race_met: Option<bool>,
@@ -56,13 +59,14 @@ impl Found {
         let ratios = medians.iter().filter(|(name, _)| **name != Rival::Ours.name());
         let times_best = ratios.filter_map(|(_, other)| row.ratio(ours?, *other)).min_by(f64::total_cmp);
         let goal = row.goal(services);
+        let dinit = medians.get(Rival::Dinit.name());
+        let here = dinit.map_or(Goal::None, |dinit| row.goal_here(services, *dinit));
         Some(Line {
             row,
             title: row.title(services),
-            goal: match goal {
-                Goal::AtMost(figure) | Goal::AtLeast(figure) => Some(figure),
-                Goal::None => None,
-            },
+            goal: goal.figure(),
+            goal_here: here.figure(),
+            goal_met_here: ours.and_then(|ours| here.is_met_by(ours)),
             goal_met: ours.and_then(|ours| goal.is_met_by(ours)),
             race_met: times_best.filter(|_| row.is_a_race()).map(|times| times >= row.lead()),
             times_best,
@@ -78,7 +82,7 @@ pub fn print(lines: &[Line]) {
     for rival in Rival::ALL {
         print!("{:>10}", rival.name());
     }
-    println!("{:>9}{:>8}  verdict", "x best", "goal");
+    println!("{:>9}{:>8}{:>8}  verdict", "x best", "goal", "here");
     for line in lines {
         print!("{:<36}", line.title);
         for rival in Rival::ALL {
@@ -89,18 +93,20 @@ pub fn print(lines: &[Line]) {
         }
         let times = line.times_best.map_or_else(String::new, |times| format!("{times:.2}"));
         println!(
-            "{times:>9}{:>8}  {}",
+            "{times:>9}{:>8}{:>8}  {}",
             line.goal.map(short).unwrap_or_default(),
-            verdict(line.goal_met, line.race_met)
+            line.goal_here.map(short).unwrap_or_default(),
+            verdict(line.goal_met, line.goal_met_here, line.race_met)
         );
     }
 }
 
-fn verdict(goal: Option<bool>, race: Option<bool>) -> String {
+fn verdict(goal: Option<bool>, here: Option<bool>, race: Option<bool>) -> String {
     let word = |met: bool| if met { "met" } else { "MISSED" };
     let goal = goal.map(|met| format!("goal {}", word(met)));
+    let here = here.map(|met| format!("here {}", word(met)));
     let race = race.map(|met| format!("best {}", word(met)));
-    [goal, race].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    [goal, here, race].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn short(figure: f64) -> String {
@@ -144,8 +150,9 @@ mod tests {
 
     #[test]
     fn a_verdict_says_both() {
-        assert_eq!(verdict(Some(true), Some(false)), "goal met, best MISSED");
-        assert_eq!(verdict(None, None), "");
+        assert_eq!(verdict(Some(true), None, Some(false)), "goal met, best MISSED");
+        assert_eq!(verdict(Some(false), Some(true), Some(true)), "goal MISSED, here met, best met");
+        assert_eq!(verdict(None, None, None), "");
     }
 
     #[test]
