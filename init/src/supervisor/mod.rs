@@ -73,7 +73,7 @@ const HISTORY: History = History { confirmed: true, reboots: u8::MAX };
 const BIRTHS_AT_ONCE: usize = 8;
 /// So many turns in a row leave groups behind in which nobody is any more.
 const UNTIDY_TURNS: u32 = 64;
-/// Messages and signals taken per turn, so that no sender keeps us from the rest.
+/// Messages taken per turn, so that no sender keeps us from the rest.
 const PER_TURN: usize = 256;
 
 /// Whether somebody asks: then everything is as it is told to be.
@@ -334,17 +334,15 @@ impl Supervisor {
     }
 
     fn take_signals(&mut self, now: Monotonic) {
-        for _ in 0..PER_TURN {
-            match self.signals.next() {
-                Ok(Some(Signal::Child)) => {}
-                Ok(Some(Signal::Terminate | Signal::Interrupt)) => {
-                    self.pressed(Ending::Reboot, "by a signal", now);
-                }
-                Ok(Some(Signal::User2 | Signal::Power)) => {
-                    self.pressed(Ending::PowerOff, "by a signal", now);
-                }
-                Ok(None) | Err(_) => break,
+        // One: if there are others, they wake us again.
+        match self.signals.next() {
+            Ok(Some(Signal::Terminate | Signal::Interrupt)) => {
+                self.pressed(Ending::Reboot, "by a signal", now);
             }
+            Ok(Some(Signal::User2 | Signal::Power)) => {
+                self.pressed(Ending::PowerOff, "by a signal", now);
+            }
+            Ok(Some(Signal::Child) | None) | Err(_) => {}
         }
         // One SIGCHLD may stand for many: reap until nobody is left.
         while let Ok(Some((pid, exit))) = process::reap() {
