@@ -91,7 +91,7 @@ fn invariant_2_one_main_process_and_none_beside_leftovers(world: &World, place: 
 /// A pause is no time for leftovers to end in: whoever rests has nothing left.
 fn invariant_2_who_rests_has_no_leftovers(world: &World) {
     for (place, (actor, member)) in
-        world.services.places().zip(world.actors.iter().zip(&world.services.members))
+        world.services.places().zip(world.actors.iter().zip(world.services.members.iter()))
     {
         let alone = !world.owns_group(place) || !actor.is_populated();
         assert!(!member.state.rests() || alone, "2: leftovers of {place:?}, which is {:?}", member.state);
@@ -175,7 +175,7 @@ fn invariant_8_nothing_is_made_after_the_latch(world: &World, place: Place) {
 
 /// Who waited would be nothing but an end that is never reached, or a timer that starts something after it.
 fn invariant_8_nobody_waits_for_a_start_after_the_latch(world: &World) {
-    for (place, member) in world.services.places().zip(&world.services.members) {
+    for (place, member) in world.services.places().zip(world.services.members.iter()) {
         let waits = matches!(member.state, State::Waiting | State::Blocked { .. } | State::Backoff { .. });
         assert!(!(world.ended && waits), "8: {place:?} is {:?} although the machine ends", member.state);
     }
