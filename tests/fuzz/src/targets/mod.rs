@@ -7,6 +7,7 @@ mod control;
 mod dhcp;
 mod disk;
 mod http;
+mod machine;
 mod notify;
 mod overlay;
 mod pipe;
@@ -35,7 +36,7 @@ macro_rules! targets {
     };
 }
 
-targets! { control dhcp disk http notify overlay pipe reply request saved spec table }
+targets! { control dhcp disk http machine notify overlay pipe reply request saved spec table }
 
 #[cfg(test)]
 mod tests {
