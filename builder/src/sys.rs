@@ -7,7 +7,7 @@
 use std::io;
 
 use nix::libc;
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::signal::{SigHandler, Signal, raise, signal};
 
 /// Marks every descriptor from 3 up close-on-exec, so that what the caller's shell left open does
 /// not reach a build step.
@@ -21,7 +21,16 @@ pub fn close_inherited_on_exec() -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Ends this process when it prints to nobody (`slipway … | head`), as other programs do.
+/// Ends this process, since it has printed to nobody (`slipway … | head`), in the way of other programs.
+///
+/// # Errors
+/// The kernel's refusal. It comes back only with one.
+pub(crate) fn end_of_broken_pipe() -> io::Result<()> {
+    die_of_broken_pipe()?;
+    Ok(raise(Signal::SIGPIPE)?)
+}
+
+/// Has a pipe that nobody reads end this process: for verbs that have no other pipe or connection than their output.
 ///
 /// # Errors
 /// The kernel's refusal.

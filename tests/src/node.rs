@@ -63,8 +63,9 @@ impl Asker {
     pub fn all(&self, words: &[&str]) -> Result<Vec<Value>> {
         let output = self.attempt(&[words, &["--json"]].concat())?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let answers: Vec<Value> = serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("reading what slipway {} printed ({said})", words.join(" ")))?;
+        let answers: Vec<Value> = serde_json::from_slice(&output.stdout).with_context(|| {
+            format!("reading what slipway {} printed ({}, {said})", words.join(" "), output.status)
+        })?;
         let failed = answers.iter().any(|answer| !answer["error"].is_null());
         if failed == output.status.success() {
             bail!("slipway {} ended with {}, but said {answers:?}", words.join(" "), output.status);

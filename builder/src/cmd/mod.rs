@@ -94,13 +94,12 @@ impl Cli {
     }
 
     /// Whether all that the verb does is to print: it may then end when nobody reads any more.
-    /// The others have children whose pipes may break, and want to say why.
+    /// The others have children and connections whose pipes may break, and want to say why.
     #[must_use]
     pub fn only_prints(&self) -> bool {
         match &self.verb {
             Verb::Inspect(_) => true,
             Verb::Lab(args) => args.only_prints(),
-            Verb::Node(verb) => verb.only_prints(),
             Verb::Completion(_) => true,
             _ => false,
         }

@@ -16,6 +16,7 @@ mod mounts;
 mod network;
 mod paint;
 mod pid1;
+mod print;
 mod processes;
 mod running;
 mod services;
@@ -76,14 +77,6 @@ pub enum Verb {
     Pid1(pid1::Args),
     /// Watch machines, services, logs and events.
     Dashboard(dashboard::Args),
-}
-
-impl Verb {
-    /// Whether all that the verb does is to print.
-    #[must_use]
-    pub fn only_prints(&self) -> bool {
-        !matches!(self, Verb::Reboot(_) | Verb::Shutdown(_) | Verb::Pid1(_) | Verb::Dashboard(_))
-    }
 }
 
 /// Runs the verb.

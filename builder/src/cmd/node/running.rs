@@ -6,9 +6,9 @@ use anyhow::Result;
 use node_api::Verb;
 use node_api::reply::Config;
 
-use super::show;
 use super::table::clean;
 use super::whom::Whom;
+use super::{print, show};
 use crate::cmd::Context;
 use crate::node::client::Question;
 
@@ -47,8 +47,9 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     for (machine, answer) in &said {
         match answer {
             Ok(config) => {
-                println!("# {}, from {}; secrets left out", machine.name, clean(&config.source));
-                config.text.lines().for_each(|line| println!("{}", clean(line)));
+                let source = clean(&config.source);
+                print::line(format_args!("# {}, from {source}; secrets left out", machine.name))?;
+                config.text.lines().try_for_each(|line| print::line(clean(line)))?;
             }
             Err(error) => eprintln!("{}: {}", machine.name, clean(&format!("{error:#}"))),
         }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::paint::{Paint, Tone};
+use super::print;
 use super::table::{Cell, Table};
 use super::whom::Whom;
 use super::{Unanswered, runtime};
@@ -42,7 +43,7 @@ pub(super) fn table<T: Serialize + DeserializeOwned + Send + 'static>(
             }
         }
     }
-    print!("{}", table.render(Paint::for_stdout()));
+    print::all(&table.render(Paint::for_stdout()).to_string())?;
     verdict(&said)
 }
 
@@ -64,8 +65,7 @@ pub(super) fn print_json<T: Serialize>(said: &[Said<T>]) -> Result<()> {
             Err(error) => json!({ "machine": machine.name, "error": format!("{error:#}") }),
         })
         .collect();
-    println!("{}", serde_json::to_string_pretty(&all).context("writing down the answers")?);
-    Ok(())
+    print::line(serde_json::to_string_pretty(&all).context("writing down the answers")?)
 }
 
 /// Whether everybody answered.

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::print;
 use super::table::clean;
 use super::whom::Whom;
 use super::{Unanswered, runtime};
@@ -54,23 +55,22 @@ pub(super) fn print<T: Serialize + DeserializeOwned + Send + 'static>(
     let several = target.machines.len() > 1;
     let show = |machine: &str, document: &T| -> Result<()> {
         if context.json {
-            println!("{}", tagged(machine, document)?);
+            print::line(tagged(machine, document)?)
         } else if several {
-            println!("{machine:names$}  {}", clean(&(telling.line)(document)));
+            print::line(format_args!("{machine:names$}  {}", clean(&(telling.line)(document))))
         } else {
-            println!("{}", clean(&(telling.line)(document)));
+            print::line(clean(&(telling.line)(document)))
         }
-        Ok(())
     };
     let mut failed = 0;
-    let mut fail = |machine: &str, error: &anyhow::Error| {
+    let mut fail = |machine: &str, error: &anyhow::Error| -> Result<()> {
         failed += 1;
         if context.json {
-            println!("{}", json!({ "machine": machine, "error": format!("{error:#}") }));
-        } else {
-            // A refusal is in the machine's own words.
-            eprintln!("{machine}: {}", clean(&format!("{error:#}")));
+            return print::line(json!({ "machine": machine, "error": format!("{error:#}") }));
         }
+        // A refusal is in the machine's own words.
+        eprintln!("{machine}: {}", clean(&format!("{error:#}")));
+        Ok(())
     };
     runtime()?.block_on(async {
         let mut pieces = start::<T>(&target, question, whom);
@@ -79,7 +79,7 @@ pub(super) fn print<T: Serialize + DeserializeOwned + Send + 'static>(
             match piece {
                 Ok(document) if until == Until::Stopped => show(&machine, &document)?,
                 Ok(document) => kept.entry(machine).or_default().push_back(document),
-                Err(error) => fail(&machine, &error),
+                Err(error) => fail(&machine, &error)?,
             }
         }
         merged(kept, telling.time).iter().try_for_each(|(machine, document)| show(machine, document))
