@@ -83,7 +83,7 @@ impl Journal {
     /// The records from number `since` on that are kept, with their numbers.
     pub fn since(&self, since: u64) -> impl Iterator<Item = (u64, &Record)> {
         let skipped = usize::try_from(since.saturating_sub(self.oldest)).unwrap_or(usize::MAX);
-        (self.oldest..).zip(&self.ring).skip(skipped)
+        (self.oldest..self.next()).zip(&self.ring).skip(skipped)
     }
 
     /// As others read them, from `since` on, at most so many; `name` gives a service's.
@@ -192,6 +192,16 @@ mod tests {
         let line = failed.console_line(|_| "etcd");
         assert_eq!(line.as_deref(), Some("not started: no group, not tried again"));
         assert_eq!(alarm.console_line(|_| "etcd"), None);
+    }
+
+    /// A predecessor that failed may have left any number.
+    #[test]
+    fn numbers_that_run_out_end_the_record_instead_of_pid_1() {
+        let mut journal = Journal { oldest: u64::MAX - 1, ..Journal::new(1) };
+        for _ in 0..3 {
+            journal.push(change(0, StateName::Off, StateName::Waiting));
+        }
+        assert_eq!(journal.since(0).map(|(number, _)| number).collect::<Vec<_>>(), [u64::MAX - 1]);
     }
 
     #[test]
