@@ -24,8 +24,8 @@ pub struct Remembered<T> {
     items: Vec<T>,
     touched: Vec<bool>,
     bytes: Vec<u8>,
-    /// Where each item's bytes end.
-    ends: Vec<usize>,
+    /// How many of them are each item's.
+    lengths: Vec<usize>,
 }
 
 impl<T> Remembered<T> {
@@ -33,7 +33,7 @@ impl<T> Remembered<T> {
     #[must_use]
     pub fn new(items: Vec<T>) -> Self {
         let len = items.len();
-        Self { items, touched: vec![true; len], bytes: Vec::new(), ends: vec![0; len] }
+        Self { items, touched: vec![true; len], bytes: Vec::new(), lengths: vec![0; len] }
     }
 
     /// An item that may be changed: it will be encoded again.
@@ -43,14 +43,11 @@ impl<T> Remembered<T> {
     }
 
     /// Those that `which` names, to be changed.
-    pub fn iter_mut<'a>(
-        &'a mut self,
-        which: impl Fn(&T) -> bool + 'a,
-    ) -> impl Iterator<Item = (usize, &'a mut T)> {
-        let items = self.items.iter_mut().zip(&mut self.touched).enumerate();
-        items.filter(move |(_, (item, _))| which(item)).map(|(place, (item, touched))| {
+    pub fn iter_mut<'a>(&'a mut self, which: impl Fn(&T) -> bool + 'a) -> impl Iterator<Item = &'a mut T> {
+        let items = self.items.iter_mut().zip(&mut self.touched);
+        items.filter(move |(item, _)| which(item)).map(|(item, touched)| {
             *touched = true;
-            (place, item)
+            item
         })
     }
 
@@ -63,18 +60,15 @@ impl<T> Remembered<T> {
         bytes: &mut Vec<u8>,
         saved: impl Fn(&T) -> S,
     ) -> Result<(), postcard::Error> {
-        let mut begin = 0;
-        for (place, (item, touched)) in self.items.iter().zip(&mut self.touched).enumerate() {
-            let Some(end) = self.ends.get(place).copied() else { break };
-            if std::mem::take(touched) {
+        let mut begin: usize = 0;
+        for ((item, touched), length) in self.items.iter().zip(&mut self.touched).zip(&mut self.lengths) {
+            if *touched {
                 let fresh = postcard::to_allocvec(&saved(item))?;
-                let (old, new) = (end.saturating_sub(begin), fresh.len());
-                self.bytes.splice(begin..end, fresh);
-                for end in self.ends.iter_mut().skip(place) {
-                    *end = end.saturating_add(new).saturating_sub(old);
-                }
+                let old = begin..begin.saturating_add(std::mem::replace(length, fresh.len()));
+                self.bytes.splice(old, fresh);
+                *touched = false;
             }
-            begin = self.ends.get(place).copied().unwrap_or(begin);
+            begin = begin.saturating_add(*length);
         }
         bytes.extend(postcard::to_allocvec(&self.items.len())?);
         bytes.extend_from_slice(&self.bytes);
@@ -124,7 +118,7 @@ mod tests {
             let expected = list.to_vec();
             assert_eq!(encoded(&mut list), expected);
         }
-        list.iter_mut(|text| text == "3").for_each(|(place, text)| *text = place.to_string());
+        list.iter_mut(|text| text == "3").for_each(|text| "2".clone_into(text));
         assert_eq!(encoded(&mut list), ["", "x", "2"]);
     }
 

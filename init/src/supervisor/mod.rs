@@ -77,12 +77,6 @@ const UNTIDY_TURNS: u32 = 64;
 /// Messages taken per turn, so that no sender keeps us from the rest.
 const PER_TURN: usize = 256;
 
-/// Whether somebody asks: then everything is as it is told to be.
-fn is_asked(ready: &[u64]) -> bool {
-    let asks = |raw: &u64| matches!(Token::from_raw(*raw), Some(Token::Control | Token::Client(_)));
-    ready.iter().any(asks)
-}
-
 /// PID 1.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -219,19 +213,20 @@ impl Supervisor {
             let patience = if untidy { Duration::ZERO } else { self.patience(now) };
             match self.poll.wait(Some(patience)) {
                 Ok(ready) => {
-                    // Removing groups takes longer than hearing of the ends of all who were in them.
-                    let postponed = untidy && !ready.is_empty() && untidied < UNTIDY_TURNS;
+                    let tokens: Vec<Token> = ready.into_iter().filter_map(Token::from_raw).collect();
+                    // Whoever asks is told of groups as they are. Else: removing them takes longer than hearing of the ends of all who were in them.
+                    let postponed = untidy && !tokens.is_empty() && untidied < UNTIDY_TURNS;
                     untidied = if postponed { untidied.saturating_add(1) } else { 0 };
-                    if untidy && (!postponed || is_asked(&ready)) {
+                    if untidy && (!postponed || tokens.iter().any(Token::is_asking)) {
                         self.runner.tidy(&self.poll);
                         self.changed = true;
                     }
-                    self.turn(&ready);
+                    self.turn(tokens);
                 }
                 // Nobody knows why that should happen; services are worth more than the answer.
                 Err(_) => {
                     thread::sleep(CONSOLE_PAUSE);
-                    self.turn(&[Token::Signals.to_raw()]);
+                    self.turn(vec![Token::Signals]);
                 }
             }
         }
@@ -257,11 +252,10 @@ impl Supervisor {
     }
 
     /// One turn: words before ends, so that a service that says READY and exits was ready.
-    fn turn(&mut self, ready: &[u64]) {
+    fn turn(&mut self, tokens: Vec<Token>) {
         let now = Monotonic::now();
-        let tokens: Vec<Token> = ready.iter().filter_map(|raw| Token::from_raw(*raw)).collect();
         // Whatever else is ready changes something only if it makes something happen.
-        self.changed |= tokens.iter().any(|token| matches!(token, Token::Control | Token::Client(_)));
+        self.changed |= tokens.iter().any(Token::is_asking);
         for token in &tokens {
             match token {
                 Token::Output(service) => {

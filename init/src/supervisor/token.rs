@@ -38,6 +38,12 @@ pub enum Token {
 const KINDS: u64 = 1 << 32;
 
 impl Token {
+    /// Whether somebody asks PID 1 something, or may be about to.
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        matches!(self, Token::Control | Token::Client(_))
+    }
+
     /// As epoll carries it.
     #[must_use]
     pub fn to_raw(self) -> u64 {

@@ -10,8 +10,7 @@ macro_rules! groups {
     ($($(#[$doc:meta])* $name:ident = $number:literal $word:literal),* $(,)?) => {
         /// A group, by the name it has in /etc/group.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
-        pub enum Group { $($(#[$doc])* $name),* }
+        pub enum Group { $($(#[$doc])* #[serde(rename = $word)] $name),* }
 
         impl Group {
             /// All of them.

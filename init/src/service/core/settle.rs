@@ -244,7 +244,7 @@ impl Services {
         self.machine.up_since = Some(self.machine.now);
         self.machine.record(None, None, Cause::Up);
         self.machine.steps.push(Step::Machine(Demand::Up));
-        for (_, member) in self.members.iter_mut(|member| member.goal == Goal::WhenUp) {
+        for member in self.members.iter_mut(|member| member.goal == Goal::WhenUp) {
             member.goal = Goal::Up;
         }
         self.machine.unsettled = true;

@@ -128,7 +128,7 @@ impl Runner {
 
     /// Removes groups that were left behind and that nobody has wanted again since.
     pub fn tidy(&mut self, poll: &Poll) {
-        self.seats.iter_mut(|seat| seat.left).for_each(|(_, seat)| seat.tidy(poll));
+        self.seats.iter_mut(|seat| seat.left).for_each(|seat| seat.tidy(poll));
     }
 
     /// Whose process ended, and what that means; none for a stranger's.

@@ -5,6 +5,8 @@
 
 use machine_config::service::{DEPTH_MAX, ServiceSpec, Table, layout};
 
+use super::table;
+
 /// Between two specs of an input.
 const BETWEEN: &str = "\n===\n";
 
@@ -24,12 +26,11 @@ pub(super) fn run(input: &[u8]) {
     }
 }
 
-/// What PID 1 relies on.
-pub(super) fn sound(table: &Table) {
+/// What PID 1 relies on, and what the builder sees to.
+fn sound(table: &Table) {
+    table::sound(table);
     let mut depths: Vec<usize> = Vec::new();
-    for (at, unit) in table.units.iter().enumerate() {
-        assert_eq!(table.place(unit.name.as_str()).map(|place| place.index()), Some(at), "a name twice");
-        assert!(unit.edges.iter().all(|edge| edge.to.index() < at), "a need after its dependent");
+    for unit in &table.units {
         depths.push(unit.edges.iter().map(|edge| depths[edge.to.index()] + 1).max().unwrap_or(0));
         assert!(unit.exec.first().is_some_and(|program| program.starts_with('/')));
     }
