@@ -53,6 +53,7 @@ impl Child {
             pidfd: resume::adopt(kept.pidfd)?,
             failure: resume::adopt(kept.failure)?,
             report: kept.report,
+            closed: false,
             lent: Lent::default(),
         })
     }
@@ -65,7 +66,7 @@ impl Child {
         let pid = Pid::from_raw(pid)?;
         let pidfd = rustix::process::pidfd_open(pid.rustix(), PidfdFlags::empty())?;
         let (failure, _) = crate::event::pipe()?;
-        Ok(Self { pid, pidfd, failure, report: None, lent: Lent::default() })
+        Ok(Self { pid, pidfd, failure, report: None, closed: false, lent: Lent::default() })
     }
 
     /// Whether it has not been reaped: an ended one is still there until then.

@@ -1,9 +1,10 @@
 //! Between clone and exec: what a child does before its program runs, in the memory of its parent.
 //!
 //! Nothing is copied: the child has our memory and a stack of its own until exec gives it another, so that a
-//! start costs the same however much PID 1 holds, and PID 1 goes on meanwhile. All that the child reads is a
-//! [`Launch`], which is kept ([`Lent`]) until the kernel has closed the child's end of the failure pipe: by then it
-//! has let go of our memory. Bare system calls only: even errno would be the parent's.
+//! start costs the same however much PID 1 holds, and PID 1 goes on meanwhile; only who sets its own `oom_score_adj`
+//! gets a copy. All that the child reads is a [`Launch`], which is kept ([`Lent`]) until the kernel has closed the
+//! child's end of the failure pipe: by then it has let go of our memory. Bare system calls only: even errno would be
+//! the parent's.
 #![allow(unsafe_code)]
 
 use std::arch::asm;
@@ -91,7 +92,8 @@ impl Words {
 pub(crate) struct Launch {
     pub(crate) command: Words,
     pub(crate) environment: Words,
-    pub(crate) oom: CString,
+    /// Its `oom_score_adj`, if it is another than ours.
+    pub(crate) oom: Option<CString>,
     pub(crate) null: RawFd,
     pub(crate) output: RawFd,
     pub(crate) failure: RawFd,
@@ -141,7 +143,12 @@ impl Launch {
         let mut pidfd: RawFd = -1;
         // SAFETY: clone_args is a plain structure of integers, for which zero means "not used".
         let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-        arguments.flags = libc::CLONE_PIDFD as u64 | libc::CLONE_VM as u64 | CLONE_CLEAR_SIGHAND;
+        arguments.flags = libc::CLONE_PIDFD as u64 | CLONE_CLEAR_SIGHAND;
+        // The kernel sets a score for everybody who has the same memory: for other children of ours, too, that are
+        // not their own programs yet.
+        if launch.oom.is_none() {
+            arguments.flags |= libc::CLONE_VM as u64;
+        }
         arguments.pidfd = (&raw mut pidfd) as u64;
         arguments.exit_signal = libc::SIGCHLD as u64;
         arguments.stack = stack.base as u64;
@@ -180,11 +187,12 @@ impl Launch {
             for (from, to) in [(self.null, 0), (self.output, 1), (self.output, 2)] {
                 syscall!(Sysno::dup2, from, to).map_err(at(Step::Streams))?;
             }
-            let path = c"/proc/self/oom_score_adj".as_ptr();
-            let adjust = syscall!(Sysno::openat, libc::AT_FDCWD, path, libc::O_WRONLY | libc::O_CLOEXEC, 0)
-                .map_err(at(Step::OomScore))?;
-            syscall!(Sysno::write, adjust, self.oom.as_ptr(), self.oom.count_bytes())
-                .map_err(at(Step::OomScore))?;
+            if let Some(oom) = &self.oom {
+                let path = c"/proc/self/oom_score_adj".as_ptr();
+                let file = syscall!(Sysno::openat, libc::AT_FDCWD, path, libc::O_WRONLY | libc::O_CLOEXEC, 0)
+                    .map_err(at(Step::OomScore))?;
+                syscall!(Sysno::write, file, oom.as_ptr(), oom.count_bytes()).map_err(at(Step::OomScore))?;
+            }
             if let Some(most) = self.open_files {
                 let limit = [most, most];
                 syscall!(Sysno::prlimit64, 0, libc::RLIMIT_NOFILE, limit.as_ptr(), 0)

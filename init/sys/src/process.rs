@@ -87,6 +87,8 @@ pub struct Child {
     pub(crate) pidfd: OwnedFd,
     pub(crate) failure: OwnedFd,
     pub(crate) report: Option<[u8; 8]>,
+    /// Whether the pipe has no more to say.
+    pub(crate) closed: bool,
     pub(crate) lent: Lent,
 }
 
@@ -117,10 +119,14 @@ impl Child {
 
     /// Whether its program was executed; none while that is not known.
     pub fn was_executed(&mut self) -> Option<bool> {
+        if self.closed {
+            return Some(self.report.is_none());
+        }
         let mut report = [0; 8];
         match crate::event::read_now(&self.failure, &mut report) {
             Ok(Some(0)) => {
                 // Closed by exec or by its end, either of which comes after it left our memory.
+                self.closed = true;
                 self.lent.give_back();
                 Some(self.report.is_none())
             }

@@ -37,7 +37,7 @@ pub struct Spawn<'a> {
     pub extra: Option<(BorrowedFd<'a>, u8)>,
     /// RLIMIT_NOFILE, soft and hard; ours without it.
     pub open_files: Option<u64>,
-    /// `oom_score_adj`: always set, or it would be inherited from us.
+    /// `oom_score_adj`, which it would inherit from us.
     pub oom_score_adjust: i16,
 }
 
@@ -53,7 +53,7 @@ impl Spawn<'_> {
         let launch = Launch {
             command: Words::of(self.command)?,
             environment: Words::of(self.environment)?,
-            oom: CString::new(self.oom_score_adjust.to_string())?,
+            oom: self.oom()?,
             null: null()?,
             output: self.output.as_raw_fd(),
             failure: failure_write.as_raw_fd(),
@@ -64,7 +64,26 @@ impl Spawn<'_> {
             open_files: self.open_files,
         };
         let (pid, pidfd, lent) = launch.begin(self.cgroup)?;
-        Ok(Child { pid, pidfd, failure, report: None, lent })
+        Ok(Child { pid, pidfd, failure, report: None, closed: false, lent })
+    }
+
+    /// What the child has to write as its `oom_score_adj`: nothing where ours is the same, since that is inherited.
+    fn oom(&self) -> io::Result<Option<CString>> {
+        let differs = self.oom_score_adjust != own_oom_score_adjust()?;
+        Ok(differs.then(|| CString::new(self.oom_score_adjust.to_string())).transpose()?)
+    }
+}
+
+/// Our own `oom_score_adj`: read once, since we never change it.
+fn own_oom_score_adjust() -> io::Result<i16> {
+    static OWN: OnceLock<i16> = OnceLock::new();
+    match OWN.get() {
+        Some(own) => Ok(*own),
+        None => {
+            let text = std::fs::read_to_string("/proc/self/oom_score_adj")?;
+            let own = text.trim().parse().map_err(io::Error::other)?;
+            Ok(*OWN.get_or_init(|| own))
+        }
     }
 }
 
@@ -277,6 +296,39 @@ mod tests {
         let mut said = String::new();
         File::from(output).read_to_string(&mut said).unwrap();
         assert_eq!((told.as_str(), said.as_str()), ("\n", ""));
+    }
+
+    #[test]
+    fn children_that_start_at_once_have_their_own_score_each() {
+        let own = own_oom_score_adjust().unwrap();
+        let started = |score: i16| {
+            let (_, write) = pipe().unwrap();
+            let child = Spawn {
+                command: &texts(&["/bin/sleep", "9"]),
+                environment: &[],
+                output: write.as_fd(),
+                cgroup: None,
+                user: None,
+                groups: &[],
+                fence: None,
+                extra: None,
+                open_files: None,
+                oom_score_adjust: score,
+            };
+            (child.start().unwrap(), score)
+        };
+        // Raising it takes no rights.
+        let children: Vec<(Child, i16)> =
+            (0..20).flat_map(|_| [own, own + 7, own, own + 8].map(started)).collect();
+        for (mut child, score) in children {
+            while child.was_executed().is_none() {
+                std::thread::yield_now();
+            }
+            let found = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", child.pid.as_raw()));
+            child.signal(Signal::Kill).unwrap();
+            rustix::process::waitpid(Some(child.pid.rustix()), WaitOptions::empty()).unwrap();
+            assert_eq!(found.unwrap().trim(), score.to_string());
+        }
     }
 
     #[test]
