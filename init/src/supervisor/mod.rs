@@ -210,9 +210,17 @@ impl Supervisor {
             }
             self.counters.turned(began);
             let untidy = self.runner.is_untidy();
-            let patience = if untidy { Duration::ZERO } else { self.patience(now) };
+            // While those before it start there is time for what its own start takes.
+            let ahead = self.services.waiting().find(|place| self.runner.could_be_ahead(*place));
+            let idle = !untidy && ahead.is_none();
+            let patience = if idle { self.patience(now) } else { Duration::ZERO };
             match self.poll.wait(Some(patience)) {
                 Ok(ready) => {
+                    if ready.is_empty()
+                        && let Some(place) = ahead
+                    {
+                        self.runner.make_ahead(place, &self.poll);
+                    }
                     let tokens: Vec<Token> = ready.into_iter().filter_map(Token::from_raw).collect();
                     // Whoever asks is told of groups as they are. Else: removing them takes longer than hearing of the ends of all who were in them.
                     let postponed = untidy && !tokens.is_empty() && untidied < UNTIDY_TURNS;
@@ -270,6 +278,10 @@ impl Supervisor {
                 }
                 _ => {}
             }
+        }
+        if tokens.contains(&Token::Signals) && self.services.several_stop() {
+            // What is to be done about their ends takes longer than to end.
+            thread::yield_now();
         }
         // Without an end there is no hurry to hear the words before it.
         if tokens.iter().any(|token| matches!(token, Token::Notify | Token::Signals)) {
@@ -385,25 +397,32 @@ impl Supervisor {
     fn perform(&mut self, steps: Vec<Step>, now: Monotonic) {
         let mut queue = VecDeque::from(steps);
         let mut births = Vec::new();
+        // Talking takes as long as all else that a restart asks of PID 1: nobody's restart waits for it.
+        let mut failed = Vec::new();
         loop {
             while births.len() < BIRTHS_AT_ONCE
                 && let Some(step) = queue.pop_front()
             {
                 self.changed = true;
-                if step.makes_process() {
-                    births.push(step);
-                } else {
-                    queue.extend(self.perform_one(step, now));
+                match step {
+                    step if step.makes_process() => births.push(step),
+                    Step::Service { service, action: Action::FreezeLog, .. } => {
+                        failed.push((service, self.services.started(service)));
+                    }
+                    step => queue.extend(self.perform_one(step, now)),
                 }
             }
             if births.is_empty() {
-                return;
+                break;
             }
             self.remember();
             for step in births.drain(..) {
                 self.changed = true;
                 queue.extend(self.perform_one(step, now));
             }
+        }
+        for (service, started) in failed {
+            self.tell_of_failure(service, started);
         }
     }
 
@@ -417,7 +436,6 @@ impl Supervisor {
             Step::Service { action: Action::Forget(question), .. } => {
                 self.prober.forget(question, &mut self.server, &self.poll);
             }
-            Step::Service { service, action: Action::FreezeLog, .. } => self.tell_of_failure(service),
             Step::Service { service, instance, action } => {
                 if let Some(event) = self.runner.perform(service, instance, &action, &self.poll) {
                     return self.services.handle(event, now);

@@ -31,11 +31,11 @@ impl Supervisor {
         }
     }
 
-    /// logd sets the last lines apart, and shows them if nobody has seen them yet.
-    pub(super) fn tell_of_failure(&mut self, place: Place) {
+    /// logd sets the last lines apart, and shows them if nobody has seen them yet. `started` is when whoever failed
+    /// was, in milliseconds since boot.
+    pub(super) fn tell_of_failure(&mut self, place: Place, started: Option<u64>) {
         // What was decided before is told before.
         self.tell();
-        let started = self.services.view(place).and_then(|view| view.stamps.started);
         let service = self.services.name(place).to_owned();
         let word = Word::Failed { service, started: started.unwrap_or_default() };
         self.console.log_line(&word.to_string());

@@ -82,8 +82,10 @@ impl Journal {
 
     /// The records from number `since` on that are kept, with their numbers.
     pub fn since(&self, since: u64) -> impl Iterator<Item = (u64, &Record)> {
-        let skipped = usize::try_from(since.saturating_sub(self.oldest)).unwrap_or(usize::MAX);
-        (self.oldest..self.next()).zip(&self.ring).skip(skipped)
+        // Not `skip`, which would walk over all that was told before: this is asked for at every turn.
+        let first = since.clamp(self.oldest, self.next());
+        let skipped = usize::try_from(first.saturating_sub(self.oldest)).unwrap_or(usize::MAX);
+        (first..self.next()).zip(self.ring.range(skipped.min(self.ring.len())..))
     }
 
     /// As others read them, from `since` on, at most so many; `name` gives a service's.

@@ -257,6 +257,24 @@ impl Services {
         self.member(place).map(|member| member.run.instance)
     }
 
+    /// Who waits for its start.
+    pub fn waiting(&self) -> impl Iterator<Item = Place> {
+        self.places().filter(|place| self.member(*place).is_some_and(|member| member.state == State::Waiting))
+    }
+
+    /// Whether several were told to end and have not ended yet.
+    #[must_use]
+    pub fn several_stop(&self) -> bool {
+        let stopping = |member: &&Member| matches!(member.state, State::Stopping { .. });
+        self.members.iter().filter(stopping).nth(1).is_some()
+    }
+
+    /// When a service's main process was last started, in milliseconds since boot.
+    #[must_use]
+    pub fn started(&self, place: Place) -> Option<u64> {
+        self.member(place)?.stamps.started
+    }
+
     /// Whether no step and no reload command runs anywhere: only then PID 1 replaces itself.
     #[must_use]
     pub fn is_between_steps(&self) -> bool {

@@ -31,6 +31,8 @@ pub(super) struct Group {
     /// Its count of kills for memory; a kernel may have no memory controller.
     memory: Option<File>,
     oom_kills: u64,
+    /// Whether it was seen empty since somebody was last born into it: nobody else comes into it.
+    empty: bool,
     /// Since Linux 6.12 a process that is cloned into a group where cgroup.kill was ever written is
     /// killed at birth: the kernel compares the group's count of kills with that of the parent's.
     killed: bool,
@@ -65,6 +67,7 @@ impl Group {
                 watched: false,
                 memory,
                 oom_kills: 0,
+                empty: false,
                 killed: false,
             };
             group.oom_kills = group.read_oom_kills();
@@ -73,8 +76,9 @@ impl Group {
         make().map_err(|error| format!("making the control group {}: {error}", path.display()))
     }
 
-    /// Where a process is born into it.
-    pub(super) fn directory(&self) -> BorrowedFd<'_> {
+    /// Where a process is born into it, now.
+    pub(super) fn directory(&mut self) -> BorrowedFd<'_> {
+        self.empty = false;
         self.directory.as_fd()
     }
 
@@ -132,7 +136,8 @@ impl Group {
     /// Whether nobody is in it. When that cannot be told it counts as busy: a second copy of a
     /// service would be worse than none.
     pub(super) fn is_empty(&mut self) -> bool {
-        self.events().and_then(reread).is_ok_and(|text| cgroup::is_empty(&text))
+        self.empty = self.empty || self.events().and_then(reread).is_ok_and(|text| cgroup::is_empty(&text));
+        self.empty
     }
 
     fn events(&mut self) -> io::Result<&File> {

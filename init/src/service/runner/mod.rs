@@ -131,6 +131,19 @@ impl Runner {
         self.seats.iter_mut(|seat| seat.left).for_each(|seat| seat.tidy(poll));
     }
 
+    /// Whether a service's group could be made before it is asked for.
+    #[must_use]
+    pub fn could_be_ahead(&self, service: Place) -> bool {
+        self.seats.get(service.index()).is_some_and(Seat::could_be_ahead)
+    }
+
+    /// Makes it: a group takes as long as all the rest of a start.
+    pub fn make_ahead(&mut self, service: Place, poll: &Poll) {
+        if let Some(seat) = self.seats.get_mut(service.index()) {
+            seat.make_ahead(service, poll);
+        }
+    }
+
     /// Whose process ended, and what that means; none for a stranger's.
     pub fn reaped(&mut self, pid: Pid, exit: Exit, poll: &Poll) -> Vec<Event> {
         let Some(place) = self.seats.iter().position(|seat| seat.has(pid)) else { return Vec::new() };

@@ -120,6 +120,7 @@ impl Seat {
             unit,
             group,
             left,
+            ahead: false,
             output: resume::adopt(read)?,
             output_write: resume::adopt(write)?,
             main,

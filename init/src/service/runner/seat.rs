@@ -36,6 +36,8 @@ pub(super) struct Seat {
     pub(super) group: Option<Group>,
     /// Whether the group is to be removed as soon as nothing else is to be done, unless it is wanted again before.
     pub(super) left: bool,
+    /// Whether its group was to be made ahead, since it last had none.
+    pub(super) ahead: bool,
     pub(super) output: OwnedFd,
     pub(super) output_write: OwnedFd,
     pub(super) main: Option<Main>,
@@ -68,6 +70,7 @@ impl Seat {
             fence,
             group: None,
             left: false,
+            ahead: false,
             output,
             output_write,
             main: None,
@@ -123,6 +126,17 @@ impl Seat {
             self.group = Some(Group::make(&self.unit, service, poll)?);
         }
         Ok(())
+    }
+
+    /// Whether its group could be made before it is asked for.
+    pub(super) fn could_be_ahead(&self) -> bool {
+        self.group.is_none() && !self.ahead
+    }
+
+    /// Makes its group before it is asked for. What goes wrong is told when that happens.
+    pub(super) fn make_ahead(&mut self, service: Place, poll: &Poll) {
+        self.ahead = true;
+        self.group = Group::make(&self.unit, service, poll).ok();
     }
 
     pub(super) fn run_step(
@@ -210,7 +224,7 @@ impl Seat {
     }
 
     fn spawn(
-        &self,
+        &mut self,
         command: &[String],
         environment: &[String],
         extra: Option<(BorrowedFd<'_>, u8)>,
@@ -220,7 +234,7 @@ impl Seat {
             command,
             environment,
             output: self.output_write.as_fd(),
-            cgroup: self.group.as_ref().map(Group::directory),
+            cgroup: self.group.as_mut().map(Group::directory),
             user: self.unit.user,
             groups: &groups,
             fence: self.fence.as_ref(),
@@ -307,7 +321,8 @@ impl Seat {
     }
 
     pub(super) fn run_reload(&mut self, instance: Instance) -> Option<Report> {
-        let started = match &self.unit.reload {
+        let unit = Rc::clone(&self.unit);
+        let started = match &unit.reload {
             Some(Reload::Command(command)) => self.spawn(command, &self.environment(), None),
             _ => Err("no command is declared".to_owned()),
         };
@@ -379,6 +394,7 @@ impl Seat {
             group.remove(poll)?;
         }
         self.group = None;
+        self.ahead = false;
         Ok(())
     }
 }
