@@ -50,7 +50,6 @@ use self::own::Counters;
 use self::prober::Prober;
 use self::strain::Strain;
 use self::token::Token;
-use crate::agent::image::Image;
 use crate::console::{Console, Subject};
 use crate::control::message::Ending;
 use crate::control::server::Server;
@@ -87,7 +86,7 @@ pub struct Supervisor {
     server: Server,
     prober: Prober,
     console: Console,
-    image: Option<Image>,
+    label: Option<String>,
     services: Services,
     runner: Runner,
     logs: Logs,
@@ -114,14 +113,14 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Listens to everything; starts nothing yet. `log` is the reading end of what PID 1 itself says,
-    /// `memory` what survives a fault.
+    /// `label` what the image is, `memory` what survives a fault.
     ///
     /// # Errors
     /// When the kernel gives no descriptors: then there is nothing to supervise with.
     pub fn new(
         mut console: Console,
         log: Option<OwnedFd>,
-        image: Option<Image>,
+        label: Option<String>,
         table: Table,
         memory: Option<Memory>,
     ) -> io::Result<Self> {
@@ -160,7 +159,7 @@ impl Supervisor {
             server,
             prober: Prober::default(),
             console,
-            image,
+            label,
             services,
             runner,
             logs: Logs::new(log, now),

@@ -23,7 +23,6 @@ use super::prober::Prober;
 use super::strain::Strain;
 use super::token::Token;
 use super::{NOTIFY_SOCKET, Supervisor, key};
-use crate::agent::image::Image;
 use crate::console::{Console, Subject};
 use crate::control::message::Ending;
 use crate::control::server::{self, Server};
@@ -211,7 +210,7 @@ impl Supervisor {
     pub fn succeed(
         inheritance: Inheritance,
         mut console: Console,
-        image: Option<Image>,
+        label: Option<String>,
         table: Table,
     ) -> io::Result<Self> {
         let now = Monotonic::now();
@@ -243,7 +242,7 @@ impl Supervisor {
             keys,
             prober: rest.prober,
             console,
-            image,
+            label,
             herald: rest.herald,
             statuses: rest.statuses,
             problems: rest.problems,
