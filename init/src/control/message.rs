@@ -97,6 +97,9 @@ pub enum Order {
         ending: Ending,
         /// Why, for the record.
         reason: String,
+        /// Whether services have no more time to stop, not even those that are stopping already. Without it an order
+        /// that is repeated changes nothing: whoever asks over a network asks again.
+        now: bool,
     },
     /// PID 1 replaces itself by its own program and keeps everything.
     Reexec,

@@ -154,9 +154,10 @@ impl Supervisor {
     fn take_order(&mut self, order: &Order, now: Monotonic) -> Answer {
         let next_event = self.services.journal().next();
         let overlay = match order {
-            Order::Shutdown { ending, reason } => {
-                self.end(*ending, reason, now);
-                return Answer::Accepted { changes: true, next_event };
+            Order::Shutdown { ending, reason, now: at_once } => {
+                let began = self.end(*ending, reason, now);
+                let hurried = *at_once && self.hurry(now);
+                return Answer::Accepted { changes: began || hurried, next_event };
             }
             Order::Apply(name) => self.services.place(name).and_then(|place| self.runner.overlay(place)),
             Order::Reexec => {

@@ -39,16 +39,23 @@ impl Supervisor {
     /// Somebody at the machine wants it to end: whoever presses a button once more may just not have seen
     /// anything happen yet, and whoever does not stop means it.
     pub(super) fn pressed(&mut self, ending: Ending, reason: &str, now: Monotonic) {
-        if self.insistence.press(now) || self.shutdown.is_none() {
-            self.end(ending, reason, now);
+        let insists = self.insistence.press(now);
+        if !self.end(ending, reason, now) && insists {
+            self.hurry(now);
         }
     }
 
-    /// Begins the end; asked a second time, services have no more time.
-    pub(super) fn end(&mut self, ending: Ending, reason: &str, now: Monotonic) {
-        if let Some(plan) = &mut self.shutdown {
-            plan.again(now);
-            return;
+    /// From now on services have no more time; whether they had any.
+    pub(super) fn hurry(&mut self, now: Monotonic) -> bool {
+        let hurried = self.shutdown.as_mut().is_some_and(|plan| plan.again(now));
+        self.changed |= hurried;
+        hurried
+    }
+
+    /// Begins the end; whether it was not on its way already.
+    pub(super) fn end(&mut self, ending: Ending, reason: &str, now: Monotonic) -> bool {
+        if self.shutdown.is_some() {
+            return false;
         }
         self.tell();
         self.console.say(now, Subject::Machine, &format!("shutting down ({ending})"));
@@ -57,6 +64,7 @@ impl Supervisor {
         self.shutdown = Some(plan);
         let steps = self.services.announce_end(ending, reason, now);
         self.perform(steps, now);
+        true
     }
 
     /// Goes on with the end as far as it goes now; the plan, once PID 1 is needed for the rest of it.
