@@ -12,7 +12,7 @@ use crate::control::message::{Answer, Ending};
 use crate::control::server::Client;
 use crate::monotonic::Monotonic;
 use crate::service::core::{Entry, Phase, Plan, WATCHDOG_MARGIN};
-use crate::shutdown::sweep;
+use crate::shutdown::{self, sweep};
 
 /// What has been done for the end, and who is told of it before it begins, with something to do first.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ impl Supervisor {
         loop {
             let (phase, ending) = self.shutdown.as_ref().map(|plan| (plan.phase(), plan.ending()))?;
             let done = match phase {
-                Phase::Latch => true,
+                Phase::Latch => self.is_counted(),
                 Phase::Announce => self.is_announced(ending),
                 Phase::Stop => {
                     let steps = self.services.shut_down(ending, "its time has come", now);
@@ -95,7 +95,17 @@ impl Supervisor {
             if !moved {
                 return None;
             }
+            if phase == Phase::Latch
+                && let Some(text) = self.tally.give_up()
+            {
+                self.console.say(now, Subject::Machine, &format!("problem: {text}"));
+            }
         }
+    }
+
+    /// Whether a reboot that PID 1 decided on is written down, or none is to be.
+    fn is_counted(&mut self) -> bool {
+        self.tally.settle(|| shutdown::child(&["agent", "count-reboot"], &self.console, None))
     }
 
     /// Whether everybody who wanted to know of the end has done what it had to do.

@@ -26,6 +26,7 @@ mod prober;
 mod reading;
 mod strain;
 pub mod succession;
+mod tally;
 mod tell;
 pub mod token;
 
@@ -49,6 +50,7 @@ use self::logs::Logs;
 use self::own::Counters;
 use self::prober::Prober;
 use self::strain::Strain;
+use self::tally::Tally;
 use self::token::Token;
 use crate::console::{Console, Subject};
 use crate::control::message::Ending;
@@ -59,14 +61,13 @@ use crate::service::core::{
 };
 use crate::service::notice::{self, Notice};
 use crate::service::runner::Runner;
-use crate::shutdown;
 
 /// Where services tell that they are ready.
 const NOTIFY_SOCKET: &str = "/run/slipway/notify";
 /// Between two attempts to write to a console that does not keep up.
 const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
-/// Between two looks for what is left when everything was killed.
-const SWEEP_PAUSE: Duration = Duration::from_millis(10);
+/// Between two looks at what nothing tells of while the machine ends.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// There are no updates yet, so no image waits to be confirmed. Until the past is known, there were too many reboots.
 const HISTORY: History = History { confirmed: true, reboots: u8::MAX };
 /// Processes that are made after one look at what must be remembered.
@@ -92,6 +93,7 @@ pub struct Supervisor {
     logs: Logs,
     strain: Strain,
     insistence: Insistence,
+    tally: Tally,
     herald: Herald,
     statuses: BTreeMap<Place, String>,
     problems: BTreeMap<Place, String>,
@@ -152,6 +154,7 @@ impl Supervisor {
         Ok(Self {
             strain,
             insistence: Insistence::default(),
+            tally: Tally::Settled,
             poll,
             signals,
             notify,
@@ -243,11 +246,12 @@ impl Supervisor {
         ];
         let next = due.into_iter().flatten().min().map(|deadline| deadline.since(now));
         let console = self.console.is_behind().then_some(CONSOLE_PAUSE);
-        // Nothing tells when the last process of a group is gone that is not a service's.
-        let sweeping = self.shutdown.as_ref().is_some_and(|plan| plan.phase() == Phase::Kill);
-        let sweep = sweeping.then_some(SWEEP_PAUSE);
+        // Nothing tells when the last process of a group is gone that is not a service's, or one can be made again.
+        let looking =
+            self.shutdown.as_ref().is_some_and(|plan| matches!(plan.phase(), Phase::Latch | Phase::Kill));
+        let look = looking.then_some(LOOK_PAUSE);
         // An hour: to have a bound, nothing depends on it.
-        [next, console, sweep].into_iter().flatten().min().unwrap_or(Duration::from_secs(3600))
+        [next, console, look].into_iter().flatten().min().unwrap_or(Duration::from_secs(3600))
     }
 
     /// One turn: words before ends, so that a service that says READY and exits was ready.
@@ -441,17 +445,10 @@ impl Supervisor {
                 self.problem(service, text, now);
             }
             Demand::Reboot { reason, .. } => {
-                self.count_reboot(now);
-                self.end(Ending::Reboot, &reason, now);
+                if self.end(Ending::Reboot, &reason, now) {
+                    self.tally = Tally::Wanted(None);
+                }
             }
-        }
-    }
-
-    /// Has it written down: PID 1 itself waits for no disk.
-    fn count_reboot(&mut self, now: Monotonic) {
-        if let Err(error) = shutdown::child(&["agent", "count-reboot"], &self.console, None) {
-            let text = format!("problem: counting this reboot: {error}");
-            self.console.say(now, Subject::Machine, &text);
         }
     }
 

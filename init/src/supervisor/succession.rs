@@ -21,6 +21,7 @@ use super::logs::{self, Logs};
 use super::own::Counters;
 use super::prober::Prober;
 use super::strain::Strain;
+use super::tally::Tally;
 use super::token::Token;
 use super::{NOTIFY_SOCKET, Supervisor, key};
 use crate::console::{Console, Subject};
@@ -231,6 +232,7 @@ impl Supervisor {
         let mut supervisor = Self {
             strain: Strain::watch(&poll, Some(now)).0,
             insistence: Insistence::default(),
+            tally: Tally::Settled,
             server: Server::restore(&rest.server, &poll)?,
             runner: Runner::restore(services.units(), seats, Path::new(NOTIFY_SOCKET), &poll)?,
             services,
