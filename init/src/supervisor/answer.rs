@@ -112,7 +112,7 @@ impl Supervisor {
         let look = self.logs.time(now, strained, self.runner.outputs(), &self.poll);
         let Some((client, look)) = look else { return };
         match look {
-            Look::Fine => {}
+            Look::Fine | Look::Drop => {}
             Look::Ask => self.server.answer(client, &Answer::AreYouReading, &[], &self.poll),
             Look::Hangs => {
                 // One that begins or ends has a deadline of its own.
