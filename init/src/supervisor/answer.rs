@@ -148,7 +148,8 @@ impl Supervisor {
     fn own(&self) -> Own {
         let up = self.services.up_since().map(Monotonic::millis);
         let log_bytes_dropped = self.logs.dropped().saturating_add(self.console.log_lost());
-        Own { up, ending: self.services.ending(), log_bytes_dropped, ..self.counters.tell() }
+        let (ending, recoveries) = (self.services.ending(), self.faults.total());
+        Own { up, ending, recoveries, log_bytes_dropped, ..self.counters.tell() }
     }
 
     fn take_order(&mut self, order: &Order, now: Monotonic) -> Answer {

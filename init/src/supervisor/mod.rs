@@ -19,6 +19,7 @@
 mod answer;
 mod dog;
 mod ending;
+mod faults;
 mod key;
 mod logs;
 mod own;
@@ -46,6 +47,7 @@ use node_sys::resume::Memory;
 
 use self::dog::Dog;
 use self::ending::Herald;
+use self::faults::Faults;
 use self::logs::Logs;
 use self::own::Counters;
 use self::prober::Prober;
@@ -100,6 +102,7 @@ pub struct Supervisor {
     /// The number of the first event that the console has not told.
     told: u64,
     counters: Counters,
+    faults: Faults,
     dog: Dog,
     shutdown: Option<Plan>,
     memory: Option<Memory>,
@@ -171,6 +174,7 @@ impl Supervisor {
             problems: BTreeMap::new(),
             told: 0,
             counters: Counters::new(now),
+            faults: Faults::default(),
             dog,
             shutdown: None,
             memory,
@@ -225,7 +229,9 @@ impl Supervisor {
                     }
                     self.turn(tokens);
                 }
-                // Nobody knows why that should happen; services are worth more than the answer.
+                // Nobody knows why that should happen; services are worth more than the answer. It is the only sleep:
+                // waiting itself is what does not work, there is nothing else to wait with, and without a pause this
+                // would take a whole CPU from them. What matters most is looked at all the same, ten times a second.
                 Err(_) => {
                     thread::sleep(CONSOLE_PAUSE);
                     self.turn(vec![Token::Signals]);
