@@ -294,6 +294,8 @@ pub struct Own {
     pub turns: u64,
     /// The longest turn, in microseconds, and what it took in all.
     pub longest_turn_us: u64,
+    /// Turns that took more than 50 ms, which none is to.
+    pub slow_turns: u64,
     /// All turns, in microseconds.
     pub busy_us: u64,
     /// Processes that it reaped.

@@ -9,12 +9,16 @@ use serde::{Deserialize, Serialize};
 use crate::control::message::Own;
 use crate::monotonic::Monotonic;
 
+/// What a turn may take (reference/supervisors.md 5.9, 22): who waits longer for PID 1 notices.
+const SLOW: Duration = Duration::from_millis(50);
+
 /// The counters.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Counters {
     began: Monotonic,
     turns: u64,
     longest: Duration,
+    slow: u64,
     busy: Duration,
     reaped: u64,
     reexecs: u32,
@@ -23,7 +27,15 @@ pub(super) struct Counters {
 impl Counters {
     /// From now on.
     pub(super) fn new(now: Monotonic) -> Self {
-        Self { began: now, turns: 0, longest: Duration::ZERO, busy: Duration::ZERO, reaped: 0, reexecs: 0 }
+        Self {
+            began: now,
+            turns: 0,
+            longest: Duration::ZERO,
+            slow: 0,
+            busy: Duration::ZERO,
+            reaped: 0,
+            reexecs: 0,
+        }
     }
 
     /// A turn that began then is over.
@@ -31,6 +43,7 @@ impl Counters {
         let took = began.elapsed();
         self.turns = self.turns.saturating_add(1);
         self.longest = self.longest.max(took);
+        self.slow = self.slow.saturating_add(u64::from(took > SLOW));
         self.busy = self.busy.saturating_add(took);
     }
 
@@ -51,6 +64,7 @@ impl Counters {
             began: self.began.millis(),
             turns: self.turns,
             longest_turn_us: micros(self.longest),
+            slow_turns: self.slow,
             busy_us: micros(self.busy),
             reaped: self.reaped,
             reexecs: self.reexecs,
