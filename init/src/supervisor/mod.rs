@@ -64,7 +64,13 @@ use crate::service::core::{
 use crate::service::notice::{self, Notice};
 use crate::service::runner::Runner;
 
-/// Where services tell that they are ready.
+/// Where services tell that they are ready: one socket for all, whose word counts by the sender's control group.
+///
+/// reference/supervisors.md 5.4 has one for each. That would keep a service that says something all the time from
+/// making others wait for room (the kernel holds ten messages; PID 1 takes all that are there, [`PER_TURN`] at most,
+/// and looks after everything else in between), and would let a helper be believed that was reaped before it was
+/// heard. It would cost a socket and a name for each service at its start, and for each process that ends a look at
+/// its service's socket first, or a last word would come after the end that it belongs before.
 const NOTIFY_SOCKET: &str = "/run/slipway/notify";
 /// Between two attempts to write to a console that does not keep up.
 const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
