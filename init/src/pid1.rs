@@ -25,7 +25,6 @@ use machine_config::service::Table;
 use node_sys::event;
 use node_sys::resume::{self, Memory};
 
-use crate::agent::image::Image;
 use crate::agent::paths;
 use crate::boot;
 use crate::boot::apply::{self, CONSOLE};
@@ -44,10 +43,10 @@ pub(crate) fn run() {
     let mut console = Console::open(Path::new(CONSOLE));
     let log = keep(&mut problems, "making the pipe of our own log", own_log(&mut console));
     problems.extend(apply::rest());
-    let (image, table) = image(&mut problems);
+    let (label, table) = image(&mut problems);
     problems.extend(apply::shared(&table));
-    let started = match &image {
-        Some(image) => format!("started, role {}, version {}", image.role, image.version),
+    let started = match &label {
+        Some(label) => format!("started, {label}"),
         None => "started".to_owned(),
     };
     console.say(Monotonic::now(), Subject::Machine, &started);
@@ -56,7 +55,7 @@ pub(crate) fn run() {
     for problem in problems {
         console.say(Monotonic::now(), Subject::Machine, &format!("problem: {problem}"));
     }
-    supervise(Supervisor::new(console, log, image, table, memory));
+    supervise(Supervisor::new(console, log, label, table, memory));
 }
 
 /// Goes on where an earlier program of this process ended, with what it left at descriptor `number`.
@@ -68,8 +67,8 @@ pub(crate) fn succeed(reason: Reason, number: &str) {
         node_sys::process::guard_memory()?;
         survive_faults(inheritance.memory())?;
         let console = Console::open(Path::new(CONSOLE));
-        let (image, table) = image(&mut Vec::new());
-        Supervisor::succeed(inheritance, console, image, table)
+        let (label, table) = image(&mut Vec::new());
+        Supervisor::succeed(inheritance, console, label, table)
     }));
 }
 
@@ -89,20 +88,11 @@ fn supervise(supervisor: io::Result<Supervisor>) {
     }
 }
 
-/// What the image says of itself, and its services.
-fn image(problems: &mut Vec<String>) -> (Option<Image>, Table) {
-    let image = match Image::load(Path::new(paths::IMAGE)) {
-        Ok(image) => Some(image),
-        Err(error) => {
-            problems.push(error.to_string());
-            None
-        }
-    };
-    let table = boot::load(Path::new(paths::SERVICES)).unwrap_or_else(|problem| {
-        problems.push(problem);
-        Table::default()
-    });
-    (image, table)
+/// What the image is, and its services.
+fn image(problems: &mut Vec<String>) -> (Option<String>, Table) {
+    let label = boot::label(Path::new(paths::LABEL)).map_err(|problem| problems.push(problem)).ok();
+    let table = boot::load(Path::new(paths::SERVICES)).map_err(|problem| problems.push(problem));
+    (label, table.unwrap_or_default())
 }
 
 fn keep<T>(problems: &mut Vec<String>, doing: &str, done: io::Result<T>) -> Option<T> {

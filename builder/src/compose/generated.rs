@@ -83,6 +83,8 @@ pub(super) fn part(facts: &Facts, rest: &Manifest) -> Result<(Part, String)> {
         Ok(part.manifest.insert(path.parse::<ImagePath>()?, node)?)
     };
     add(&format!("{HOME}/image.toml"), image)?;
+    // The same for PID 1, which parses no text: it shows this.
+    add(&format!("{HOME}/label"), format!("role {role}, version {version}"))?;
     add("/etc/os-release", os_release(role, &version))?;
     Ok((part, version))
 }

@@ -98,6 +98,11 @@ fn an_image_says_what_it_is_and_when_its_inputs_were_locked() {
         image,
         format!("role = \"worker\"\nversion = \"{}\"\nbuilt = \"2026-11-14T09:12:13Z\"\n", rootfs.version)
     );
+    assert_eq!(
+        text(&rootfs, "/usr/share/slipway/label"),
+        format!("role worker, version {}", rootfs.version),
+        "as PID 1 shows it"
+    );
     assert!(text(&rootfs, "/etc/os-release").contains(&format!("VERSION_ID={}\n", rootfs.version)));
 }
 

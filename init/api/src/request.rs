@@ -85,6 +85,10 @@ wire! {
         /// Why, for the record.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub reason: Option<String>,
+        /// Whether services have no more time to stop, not even if they are stopping already. Without it a request
+        /// that is repeated changes nothing.
+        #[serde(skip_serializing_if = "is_false")]
+        pub now: bool,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the image says of itself: its role, its version, and when it was built.
 //!
-//! Written by `slipway build` as /usr/share/slipway/image.toml; read here, never written.
+//! Written by `slipway build` as /usr/share/slipway/image.toml; read here, never written. Agents only: what PID 1
+//! says of its image lies beside it as it says it (`boot::label`).
 
 use std::path::Path;
 

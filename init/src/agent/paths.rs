@@ -7,7 +7,9 @@
 pub const TRUSTED_KEYS: &str = "/usr/share/slipway/trusted-keys";
 /// The image's services, laid out.
 pub const SERVICES: &str = "/usr/share/slipway/services.table";
-/// What the image says of itself.
+/// The image's role and version in the words of the console: PID 1 shows them, and parses no text.
+pub const LABEL: &str = "/usr/share/slipway/label";
+/// What the image says of itself, for agents.
 pub const IMAGE: &str = "/usr/share/slipway/image.toml";
 
 /// Whom the machine is bound to, and the highest serial it has accepted.

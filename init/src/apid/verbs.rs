@@ -154,12 +154,12 @@ impl Api {
     }
 
     async fn end(&self, ending: Ending, body: &[u8], client: &Client) -> Result<Bytes, Refusal> {
-        let EndRequest { reason } = from_body(body)?;
+        let EndRequest { reason, now } = from_body(body)?;
         let reason = match reason {
             Some(reason) => format!("{} wants it: {}", client.name, one_line(&reason, REASON_CHARS_MAX)),
             None => format!("{} wants it", client.name),
         };
-        self.order(Order::Shutdown { ending, reason }, client).await
+        self.order(Order::Shutdown { ending, reason, now }, client).await
     }
 
     async fn config(&self) -> Result<Option<Config>, Refusal> {

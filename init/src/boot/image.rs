@@ -1,7 +1,8 @@
-//! What the image wants supervised: /usr/share/slipway/services.table, read once.
+//! What the image wants supervised, and what it is: /usr/share/slipway/services.table and label, read once.
 //!
-//! The builder has checked the set and laid it out; the root file system is verified. A table
-//! that cannot be read all the same leaves a machine without services, which says so.
+//! The builder has checked the set and laid it out, and has put the label into words, so nothing here parses text;
+//! the root file system is verified. A table that cannot be read all the same leaves a machine without services,
+//! which says so.
 
 use std::fs;
 use std::path::Path;
@@ -15,6 +16,14 @@ use machine_config::service::Table;
 pub fn load(path: &Path) -> Result<Table, String> {
     let bytes = fs::read(path).map_err(|error| format!("reading {}: {error}", path.display()))?;
     Table::decode(&bytes).map_err(|error| format!("reading {}: {error}", path.display()))
+}
+
+/// Reads the label at `path`: the image's role and version, as they are told.
+///
+/// # Errors
+/// What to tell people.
+pub fn label(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("reading {}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -21,4 +21,4 @@ pub mod directories;
 mod image;
 mod plan;
 
-pub use image::load;
+pub use image::{label, load};

@@ -97,6 +97,9 @@ pub enum Order {
         ending: Ending,
         /// Why, for the record.
         reason: String,
+        /// Whether services have no more time to stop, not even those that are stopping already. Without it an order
+        /// that is repeated changes nothing: whoever asks over a network asks again.
+        now: bool,
     },
     /// PID 1 replaces itself by its own program and keeps everything.
     Reexec,
@@ -291,6 +294,8 @@ pub struct Own {
     pub turns: u64,
     /// The longest turn, in microseconds, and what it took in all.
     pub longest_turn_us: u64,
+    /// Turns that took more than 50 ms, which none is to.
+    pub slow_turns: u64,
     /// All turns, in microseconds.
     pub busy_us: u64,
     /// Processes that it reaped.

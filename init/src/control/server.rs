@@ -20,10 +20,11 @@ use super::CONTROL;
 use super::message::{Answer, PACKET_MAX, Request};
 use crate::supervisor::token::Token;
 
-/// Clients at the same time: our own few processes, and room for tests.
-const CLIENTS_MAX: usize = 64;
-/// Requests taken from one client per turn.
-const REQUESTS_PER_TURN: usize = 16;
+/// Clients at the same time: our own few processes, each request of a hundred people's through apid, and some more.
+const CLIENTS_MAX: usize = 128;
+/// Requests taken from one client per turn: one, and with it whether that was the last. All clients together ask
+/// no more than a turn has time for.
+const REQUESTS_PER_TURN: usize = 2;
 
 /// A connected client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -121,21 +121,34 @@ pub(crate) fn child(
     .start()
 }
 
+/// What `start` starts. One that cannot be started is tried again: memory and numbers for processes become free while
+/// others end. PID 1 itself does not do it, which might never come back from there.
+fn begun<T>(deadline: Monotonic, mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut outcome = start();
+    until(deadline, || {
+        if outcome.is_err() {
+            outcome = start();
+        }
+        outcome.is_ok()
+    });
+    outcome
+}
+
 /// Has a child of our own do it; goes on without when its time is over.
 fn have_done(word: &str, plan: &Plan, console: &mut Console) {
     let pipe = event::pipe().ok();
     let done = pipe.as_ref().map(|(_, write)| (write.as_fd(), DONE));
-    let child = match child(&[word], console, done) {
+    let deadline = plan.deadline().unwrap_or_else(Monotonic::now);
+    let begun = begun(deadline, || {
+        while let Ok(Some(_)) = process::reap() {}
+        child(&[word], console, done)
+    });
+    let child = match begun {
         Ok(child) => child,
         Err(error) => {
-            problem(console, &format!("starting a process to {word}: {error}"));
-            return match word {
-                UNMOUNT => unmount::run(),
-                _ => power::sync(),
-            };
+            return problem(console, &format!("starting a process to {word}: {error}, going on without"));
         }
     };
-    let deadline = plan.deadline().unwrap_or_else(Monotonic::now);
     let done = until(deadline, || {
         if pipe.as_ref().is_some_and(|(read, _)| matches!(event::read_now(read, &mut [0; 8]), Ok(Some(1..))))
         {
@@ -183,5 +196,19 @@ mod tests {
         });
         assert!(!done && looks > 1);
         assert!(until(Monotonic::from_millis(0), || true));
+    }
+
+    #[test]
+    fn a_child_that_cannot_be_started_is_tried_again_until_its_time_is_over() {
+        let soon = || Monotonic::now().after(Duration::from_millis(50));
+        let mut tries = 0;
+        let third = begun(soon(), || {
+            tries += 1;
+            if tries < 3 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(tries) }
+        });
+        assert_eq!(third.unwrap(), 3);
+        let never = begun(soon(), || -> io::Result<()> { Err(io::ErrorKind::OutOfMemory.into()) });
+        assert_eq!(never.unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        assert_eq!(begun(Monotonic::from_millis(0), || Ok(7)).unwrap(), 7, "it is tried once in any case");
     }
 }

@@ -112,7 +112,7 @@ impl Supervisor {
         let look = self.logs.time(now, strained, self.runner.outputs(), &self.poll);
         let Some((client, look)) = look else { return };
         match look {
-            Look::Fine => {}
+            Look::Fine | Look::Drop => {}
             Look::Ask => self.server.answer(client, &Answer::AreYouReading, &[], &self.poll),
             Look::Hangs => {
                 // One that begins or ends has a deadline of its own.
@@ -148,15 +148,17 @@ impl Supervisor {
     fn own(&self) -> Own {
         let up = self.services.up_since().map(Monotonic::millis);
         let log_bytes_dropped = self.logs.dropped().saturating_add(self.console.log_lost());
-        Own { up, ending: self.services.ending(), log_bytes_dropped, ..self.counters.tell() }
+        let (ending, recoveries) = (self.services.ending(), self.faults.total());
+        Own { up, ending, recoveries, log_bytes_dropped, ..self.counters.tell() }
     }
 
     fn take_order(&mut self, order: &Order, now: Monotonic) -> Answer {
         let next_event = self.services.journal().next();
         let overlay = match order {
-            Order::Shutdown { ending, reason } => {
-                self.end(*ending, reason, now);
-                return Answer::Accepted { changes: true, next_event };
+            Order::Shutdown { ending, reason, now: at_once } => {
+                let began = self.end(*ending, reason, now);
+                let hurried = *at_once && self.hurry(now);
+                return Answer::Accepted { changes: began || hurried, next_event };
             }
             Order::Apply(name) => self.services.place(name).and_then(|place| self.runner.overlay(place)),
             Order::Reexec => {

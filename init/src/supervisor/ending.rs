@@ -12,7 +12,7 @@ use crate::control::message::{Answer, Ending};
 use crate::control::server::Client;
 use crate::monotonic::Monotonic;
 use crate::service::core::{Entry, Phase, Plan, WATCHDOG_MARGIN};
-use crate::shutdown::sweep;
+use crate::shutdown::{self, sweep};
 
 /// What has been done for the end, and who is told of it before it begins, with something to do first.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -39,16 +39,23 @@ impl Supervisor {
     /// Somebody at the machine wants it to end: whoever presses a button once more may just not have seen
     /// anything happen yet, and whoever does not stop means it.
     pub(super) fn pressed(&mut self, ending: Ending, reason: &str, now: Monotonic) {
-        if self.insistence.press(now) || self.shutdown.is_none() {
-            self.end(ending, reason, now);
+        let insists = self.insistence.press(now);
+        if !self.end(ending, reason, now) && insists {
+            self.hurry(now);
         }
     }
 
-    /// Begins the end; asked a second time, services have no more time.
-    pub(super) fn end(&mut self, ending: Ending, reason: &str, now: Monotonic) {
-        if let Some(plan) = &mut self.shutdown {
-            plan.again(now);
-            return;
+    /// From now on services have no more time; whether they had any.
+    pub(super) fn hurry(&mut self, now: Monotonic) -> bool {
+        let hurried = self.shutdown.as_mut().is_some_and(|plan| plan.again(now));
+        self.changed |= hurried;
+        hurried
+    }
+
+    /// Begins the end; whether it was not on its way already.
+    pub(super) fn end(&mut self, ending: Ending, reason: &str, now: Monotonic) -> bool {
+        if self.shutdown.is_some() {
+            return false;
         }
         self.tell();
         self.console.say(now, Subject::Machine, &format!("shutting down ({ending})"));
@@ -57,6 +64,7 @@ impl Supervisor {
         self.shutdown = Some(plan);
         let steps = self.services.announce_end(ending, reason, now);
         self.perform(steps, now);
+        true
     }
 
     /// Goes on with the end as far as it goes now; the plan, once PID 1 is needed for the rest of it.
@@ -64,7 +72,7 @@ impl Supervisor {
         loop {
             let (phase, ending) = self.shutdown.as_ref().map(|plan| (plan.phase(), plan.ending()))?;
             let done = match phase {
-                Phase::Latch => true,
+                Phase::Latch => self.is_counted(),
                 Phase::Announce => self.is_announced(ending),
                 Phase::Stop => {
                     let steps = self.services.shut_down(ending, "its time has come", now);
@@ -87,7 +95,17 @@ impl Supervisor {
             if !moved {
                 return None;
             }
+            if phase == Phase::Latch
+                && let Some(text) = self.tally.give_up()
+            {
+                self.console.say(now, Subject::Machine, &format!("problem: {text}"));
+            }
         }
+    }
+
+    /// Whether a reboot that PID 1 decided on is written down, or none is to be.
+    fn is_counted(&mut self) -> bool {
+        self.tally.settle(|| shutdown::child(&["agent", "count-reboot"], &self.console, None))
     }
 
     /// Whether everybody who wanted to know of the end has done what it had to do.

@@ -1,8 +1,8 @@
 //! The reading ends of what services print, and who reads them: logd, or nobody for a moment.
 //!
 //! PID 1 keeps them so that a service that prints while logd is away does not end of SIGPIPE and
-//! loses nothing. When logd stays away, services must not wait for it: then what they print is
-//! read here and counted, no more. Whether one that is there reads is `reading`'s to decide.
+//! loses nothing. When logd stays away, or is there and lets a pipe fill up, services must not wait for it: then
+//! what they print is read here and counted, no more. Whether one that is there reads is `reading`'s to decide.
 //! What logd is told is `logd::word`.
 
 use std::io;
@@ -13,7 +13,7 @@ use node_sys::event::{self, Interest, Poll};
 use node_sys::resume;
 use serde::{Deserialize, Serialize};
 
-use super::reading::{Look, Reading};
+use super::reading::{Fill, Look, Reading};
 use super::token::Token;
 use crate::control::message::LogPipe;
 use crate::control::server::Client;
@@ -147,13 +147,11 @@ impl Logs {
         };
         if is_due {
             let own = self.own.as_ref().map(AsFd::as_fd);
-            let mut all = own.into_iter().chain(pipes.clone().map(|(pipe, _)| pipe));
-            // What cannot be told is taken for empty: nobody is killed for it.
-            let look = self
-                .reading
-                .look(now, strained, || all.all(|pipe| event::unread(pipe).is_ok_and(|unread| unread == 0)));
-            if look != Look::Fine {
-                return Some((reader, look));
+            let all = own.into_iter().chain(pipes.clone().map(|(pipe, _)| pipe));
+            match self.reading.look(now, strained, || all.map(fill).max().unwrap_or(Fill::Empty)) {
+                Look::Fine => {}
+                Look::Drop => self.watch(pipes.clone(), poll),
+                look => return Some((reader, look)),
             }
         }
         if self.reading == Reading::AtRest {
@@ -170,7 +168,7 @@ impl Logs {
         pipes: impl Iterator<Item = (BorrowedFd<'a>, Token)>,
         poll: &Poll,
     ) {
-        if self.drains {
+        if self.drains || matches!(self.reading, Reading::Overrun { .. }) {
             self.drop_from(service);
         } else {
             self.unwatch(pipes, poll);
@@ -205,6 +203,14 @@ impl Logs {
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
+}
+
+/// What cannot be told is taken for empty: nobody is killed for it. Half is as good as full: a pipe holds pages, and a
+/// line that does not fit into the last one begins another.
+fn fill(pipe: BorrowedFd<'_>) -> Fill {
+    let Ok(unread @ 1..) = event::unread(pipe) else { return Fill::Empty };
+    let is_full = event::pipe_size(pipe).is_ok_and(|size| unread >= size / 2);
+    if is_full { Fill::Full } else { Fill::Some }
 }
 
 #[cfg(test)]
@@ -293,5 +299,41 @@ mod tests {
         assert_eq!(logs.time(at(4100), false, pipes(), &poll), None);
         write_now(&write, b"another\n").unwrap();
         assert_eq!((ready(), logs.dropped()), (1, 0), "it is told again, and was never taken");
+    }
+
+    #[test]
+    fn a_pipe_that_fills_up_while_logd_owes_an_answer_is_emptied_until_it_answers() {
+        let poll = Poll::new().unwrap();
+        let (read, write) = event::pipe().unwrap();
+        event::set_nonblocking(&write).unwrap();
+        let pipes = || [(read.as_fd(), Token::Log)].into_iter();
+        let ready = || poll.wait(Some(Duration::ZERO)).unwrap().len();
+        let mut logs = Logs::new(None, at(0));
+        logs.is_read_by(client(), pipes(), &poll);
+        logs.time(at(0), false, pipes(), &poll);
+        let written = fill(&write);
+        logs.printed(Some(read.as_fd()), at(0), pipes(), &poll);
+        assert_eq!(logs.time(at(1000), false, pipes(), &poll), Some((client(), Look::Ask)));
+        assert_eq!((logs.time(at(1249), false, pipes(), &poll), ready()), (None, 0), "it may be busy");
+        assert_eq!((logs.time(at(1250), false, pipes(), &poll), ready()), (None, 1));
+        while ready() > 0 {
+            logs.printed(Some(read.as_fd()), at(1250), pipes(), &poll);
+        }
+        assert_eq!(logs.dropped(), written);
+        assert_eq!(fill(&write), written, "nobody waits");
+        logs.answered(client(), at(1300));
+        logs.printed(Some(read.as_fd()), at(1300), pipes(), &poll);
+        assert_eq!((logs.dropped(), ready()), (written, 0), "logd reads what lies there now");
+    }
+
+    #[test]
+    fn a_pipe_is_full_for_a_writer_of_long_lines_long_before_all_its_bytes_are_taken() {
+        let (read, write) = event::pipe().unwrap();
+        event::set_nonblocking(&write).unwrap();
+        assert_eq!(super::fill(read.as_fd()), Fill::Empty);
+        write_now(&write, &[b'x'; 2100]).unwrap();
+        assert_eq!(super::fill(read.as_fd()), Fill::Some);
+        while write_now(&write, &[b'x'; 2100]).unwrap().is_some() {}
+        assert_eq!(super::fill(read.as_fd()), Fill::Full);
     }
 }

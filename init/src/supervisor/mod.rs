@@ -19,6 +19,7 @@
 mod answer;
 mod dog;
 mod ending;
+mod faults;
 mod key;
 mod logs;
 mod own;
@@ -26,6 +27,7 @@ mod prober;
 mod reading;
 mod strain;
 pub mod succession;
+mod tally;
 mod tell;
 pub mod token;
 
@@ -45,12 +47,13 @@ use node_sys::resume::Memory;
 
 use self::dog::Dog;
 use self::ending::Herald;
+use self::faults::Faults;
 use self::logs::Logs;
 use self::own::Counters;
 use self::prober::Prober;
 use self::strain::Strain;
+use self::tally::Tally;
 use self::token::Token;
-use crate::agent::image::Image;
 use crate::console::{Console, Subject};
 use crate::control::message::Ending;
 use crate::control::server::Server;
@@ -60,14 +63,19 @@ use crate::service::core::{
 };
 use crate::service::notice::{self, Notice};
 use crate::service::runner::Runner;
-use crate::shutdown;
 
-/// Where services tell that they are ready.
+/// Where services tell that they are ready: one socket for all, whose word counts by the sender's control group.
+///
+/// reference/supervisors.md 5.4 has one for each. That would keep a service that says something all the time from
+/// making others wait for room (the kernel holds ten messages; PID 1 takes all that are there, [`PER_TURN`] at most,
+/// and looks after everything else in between), and would let a helper be believed that was reaped before it was
+/// heard. It would cost a socket and a name for each service at its start, and for each process that ends a look at
+/// its service's socket first, or a last word would come after the end that it belongs before.
 const NOTIFY_SOCKET: &str = "/run/slipway/notify";
 /// Between two attempts to write to a console that does not keep up.
 const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
-/// Between two looks for what is left when everything was killed.
-const SWEEP_PAUSE: Duration = Duration::from_millis(10);
+/// Between two looks at what nothing tells of while the machine ends.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// There are no updates yet, so no image waits to be confirmed. Until the past is known, there were too many reboots.
 const HISTORY: History = History { confirmed: true, reboots: u8::MAX };
 /// Processes that are made after one look at what must be remembered.
@@ -87,18 +95,20 @@ pub struct Supervisor {
     server: Server,
     prober: Prober,
     console: Console,
-    image: Option<Image>,
+    label: Option<String>,
     services: Services,
     runner: Runner,
     logs: Logs,
     strain: Strain,
     insistence: Insistence,
+    tally: Tally,
     herald: Herald,
     statuses: BTreeMap<Place, String>,
     problems: BTreeMap<Place, String>,
     /// The number of the first event that the console has not told.
     told: u64,
     counters: Counters,
+    faults: Faults,
     dog: Dog,
     shutdown: Option<Plan>,
     memory: Option<Memory>,
@@ -114,14 +124,14 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Listens to everything; starts nothing yet. `log` is the reading end of what PID 1 itself says,
-    /// `memory` what survives a fault.
+    /// `label` what the image is, `memory` what survives a fault.
     ///
     /// # Errors
     /// When the kernel gives no descriptors: then there is nothing to supervise with.
     pub fn new(
         mut console: Console,
         log: Option<OwnedFd>,
-        image: Option<Image>,
+        label: Option<String>,
         table: Table,
         memory: Option<Memory>,
     ) -> io::Result<Self> {
@@ -153,6 +163,7 @@ impl Supervisor {
         Ok(Self {
             strain,
             insistence: Insistence::default(),
+            tally: Tally::Settled,
             poll,
             signals,
             notify,
@@ -160,7 +171,7 @@ impl Supervisor {
             server,
             prober: Prober::default(),
             console,
-            image,
+            label,
             services,
             runner,
             logs: Logs::new(log, now),
@@ -169,6 +180,7 @@ impl Supervisor {
             problems: BTreeMap::new(),
             told: 0,
             counters: Counters::new(now),
+            faults: Faults::default(),
             dog,
             shutdown: None,
             memory,
@@ -231,7 +243,9 @@ impl Supervisor {
                     }
                     self.turn(tokens);
                 }
-                // Nobody knows why that should happen; services are worth more than the answer.
+                // Nobody knows why that should happen; services are worth more than the answer. It is the only sleep:
+                // waiting itself is what does not work, there is nothing else to wait with, and without a pause this
+                // would take a whole CPU from them. What matters most is looked at all the same, ten times a second.
                 Err(_) => {
                     thread::sleep(CONSOLE_PAUSE);
                     self.turn(vec![Token::Signals]);
@@ -252,11 +266,12 @@ impl Supervisor {
         ];
         let next = due.into_iter().flatten().min().map(|deadline| deadline.since(now));
         let console = self.console.is_behind().then_some(CONSOLE_PAUSE);
-        // Nothing tells when the last process of a group is gone that is not a service's.
-        let sweeping = self.shutdown.as_ref().is_some_and(|plan| plan.phase() == Phase::Kill);
-        let sweep = sweeping.then_some(SWEEP_PAUSE);
+        // Nothing tells when the last process of a group is gone that is not a service's, or one can be made again.
+        let looking =
+            self.shutdown.as_ref().is_some_and(|plan| matches!(plan.phase(), Phase::Latch | Phase::Kill));
+        let look = looking.then_some(LOOK_PAUSE);
         // An hour: to have a bound, nothing depends on it.
-        [next, console, sweep].into_iter().flatten().min().unwrap_or(Duration::from_secs(3600))
+        [next, console, look].into_iter().flatten().min().unwrap_or(Duration::from_secs(3600))
     }
 
     /// One turn: words before ends, so that a service that says READY and exits was ready.
@@ -460,17 +475,10 @@ impl Supervisor {
                 self.problem(service, text, now);
             }
             Demand::Reboot { reason, .. } => {
-                self.count_reboot(now);
-                self.end(Ending::Reboot, &reason, now);
+                if self.end(Ending::Reboot, &reason, now) {
+                    self.tally = Tally::Wanted(None);
+                }
             }
-        }
-    }
-
-    /// Has it written down: PID 1 itself waits for no disk.
-    fn count_reboot(&mut self, now: Monotonic) {
-        if let Err(error) = shutdown::child(&["agent", "count-reboot"], &self.console, None) {
-            let text = format!("problem: counting this reboot: {error}");
-            self.console.say(now, Subject::Machine, &text);
         }
     }
 

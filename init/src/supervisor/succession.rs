@@ -17,19 +17,23 @@ use serde::{Deserialize, Serialize};
 
 use super::dog::Dog;
 use super::ending::Herald;
+use super::faults::{Faults, Verdict};
 use super::logs::{self, Logs};
 use super::own::Counters;
 use super::prober::Prober;
 use super::strain::Strain;
+use super::tally::Tally;
 use super::token::Token;
 use super::{NOTIFY_SOCKET, Supervisor, key};
-use crate::agent::image::Image;
 use crate::console::{Console, Subject};
 use crate::control::message::Ending;
 use crate::control::server::{self, Server};
 use crate::monotonic::Monotonic;
 use crate::service::core::{Entry, Event, Insistence, Plan, Services};
 use crate::service::runner::{Runner, SavedSeat};
+
+/// Why the machine ends then, for whoever looks for the reason afterwards.
+const TOO_OFTEN: &str = "PID 1 has faulted too often";
 
 /// Why this program runs where another of ours ran before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +84,7 @@ struct Rest {
     problems: BTreeMap<Place, String>,
     told: u64,
     counters: Counters,
+    faults: Faults,
     shutdown: Option<Plan>,
 }
 
@@ -88,6 +93,12 @@ impl Estate {
         let (seats, bytes) = postcard::take_from_bytes(bytes)?;
         let (rest, services) = postcard::take_from_bytes(bytes)?;
         Ok(Self { seats, rest, services: services.to_vec() })
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
+        let mut bytes = postcard::to_allocvec(&(&self.seats, &self.rest))?;
+        bytes.extend(&self.services);
+        Ok(bytes)
     }
 }
 
@@ -103,22 +114,51 @@ fn descriptors(seats: &[SavedSeat], rest: &Rest) -> Vec<RawFd> {
 pub struct Inheritance {
     estate: Estate,
     memory: Memory,
-    reason: Reason,
+    death: Death,
+}
+
+/// How a predecessor ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Death {
+    /// Because it was asked to.
+    Wished,
+    /// By a fault that is borne.
+    Borne,
+    /// By one fault too many.
+    OneTooMany,
 }
 
 impl Inheritance {
-    /// Reads what lies at descriptor `number`, and closes every descriptor that is not part of it.
+    /// Reads what lies at descriptor `number`, and closes every descriptor that is not part of it. A fault is counted
+    /// by that: whatever is made of the inheritance, and faults again, was counted before.
     ///
     /// # Errors
-    /// Nothing of ours is there, or nothing whole.
+    /// Nothing of ours is there, or nothing whole, or there were so many faults that it is left alone.
     pub fn take(number: RawFd, reason: Reason) -> io::Result<Self> {
-        let mut memory = Memory::inherited(number)?;
-        let bytes = memory.read()?.ok_or(io::ErrorKind::NotFound)?;
-        let estate = Estate::decode(&bytes).map_err(no_words)?;
-        let mut kept = descriptors(&estate.seats, &estate.rest);
-        kept.push(memory.number());
+        let inheritance = Self::open(Memory::inherited(number)?, reason, Monotonic::now())?;
+        let mut kept = descriptors(&inheritance.estate.seats, &inheritance.estate.rest);
+        kept.push(inheritance.memory.number());
         resume::close_all_but(&kept);
-        Ok(Self { estate, memory, reason })
+        Ok(inheritance)
+    }
+
+    fn open(mut memory: Memory, reason: Reason, now: Monotonic) -> io::Result<Self> {
+        let bytes = memory.read()?.ok_or(io::ErrorKind::NotFound)?;
+        let mut estate = Estate::decode(&bytes).map_err(no_words)?;
+        if reason == Reason::Wish {
+            return Ok(Self { estate, memory, death: Death::Wished });
+        }
+        let verdict = estate.rest.faults.count(now);
+        // Without memory a fault ends the machine, as it would have anyway: one that does not count is for ever.
+        memory.write(&estate.encode().map_err(no_words)?)?;
+        let death = match verdict {
+            Verdict::GoOn => Death::Borne,
+            Verdict::End => Death::OneTooMany,
+            Verdict::GiveUp => {
+                return Err(io::Error::other(format!("{TOO_OFTEN}, and again while it ended")));
+            }
+        };
+        Ok(Self { estate, memory, death })
     }
 
     /// The memory that it came in, and that is written on.
@@ -146,6 +186,7 @@ impl Supervisor {
             problems: self.problems.clone(),
             told: self.told,
             counters: self.counters.clone(),
+            faults: self.faults.clone(),
             shutdown: self.shutdown.clone(),
         }
     }
@@ -194,12 +235,11 @@ impl Supervisor {
 
     /// Writes everything, with the whole record; where it is, and what it refers to.
     fn write_all(&mut self) -> io::Result<(RawFd, Vec<RawFd>)> {
-        let (seats, rest) = (self.runner.save(), self.rest());
-        let mut bytes = postcard::to_allocvec(&(&seats, &rest)).map_err(no_words)?;
-        bytes.extend(self.services.save().map_err(no_words)?);
+        let services = self.services.save().map_err(no_words)?;
+        let estate = Estate { seats: self.runner.save(), rest: self.rest(), services };
         let memory = self.memory.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        memory.write(&bytes)?;
-        let mut kept = descriptors(&seats, &rest);
+        memory.write(&estate.encode().map_err(no_words)?)?;
+        let mut kept = descriptors(&estate.seats, &estate.rest);
         kept.push(memory.number());
         Ok((memory.number(), kept))
     }
@@ -211,11 +251,11 @@ impl Supervisor {
     pub fn succeed(
         inheritance: Inheritance,
         mut console: Console,
-        image: Option<Image>,
+        label: Option<String>,
         table: Table,
     ) -> io::Result<Self> {
         let now = Monotonic::now();
-        let Inheritance { estate: Estate { seats, rest, services }, memory, reason } = inheritance;
+        let Inheritance { estate: Estate { seats, rest, services }, memory, death } = inheritance;
         if let Some(log) = rest.log {
             console.also_to(resume::adopt(log)?);
         }
@@ -232,6 +272,7 @@ impl Supervisor {
         let mut supervisor = Self {
             strain: Strain::watch(&poll, Some(now)).0,
             insistence: Insistence::default(),
+            tally: Tally::Settled,
             server: Server::restore(&rest.server, &poll)?,
             runner: Runner::restore(services.units(), seats, Path::new(NOTIFY_SOCKET), &poll)?,
             services,
@@ -243,12 +284,13 @@ impl Supervisor {
             keys,
             prober: rest.prober,
             console,
-            image,
+            label,
             herald: rest.herald,
             statuses: rest.statuses,
             problems: rest.problems,
             told: rest.told,
             counters: rest.counters,
+            faults: rest.faults,
             shutdown: rest.shutdown,
             memory: Some(memory),
             changed: true,
@@ -256,16 +298,16 @@ impl Supervisor {
             reexec: false,
             came_up: false,
         };
-        supervisor.take_over(reason, now);
+        supervisor.take_over(death, now);
         Ok(supervisor)
     }
 
     /// Catches up with what happened while nobody looked.
-    fn take_over(&mut self, reason: Reason, now: Monotonic) {
+    fn take_over(&mut self, death: Death, now: Monotonic) {
         self.happened(Event::Pressure { high: true }, now);
-        match reason {
-            Reason::Wish => self.services.note(None, "PID 1 goes on after replacing itself", now),
-            Reason::Fault => self.recover(now),
+        match death {
+            Death::Wished => self.services.note(None, "PID 1 goes on after replacing itself", now),
+            Death::Borne | Death::OneTooMany => self.recover(death, now),
         }
         for place in self.services.places() {
             for event in self.runner.group_changed(place, &self.poll) {
@@ -276,7 +318,7 @@ impl Supervisor {
         self.tell();
     }
 
-    fn recover(&mut self, now: Monotonic) {
+    fn recover(&mut self, death: Death, now: Monotonic) {
         let text = "PID 1 goes on after a fault of its own";
         self.services.note(None, text, now);
         self.console.say(now, Subject::Machine, &format!("problem: {text}"));
@@ -286,12 +328,11 @@ impl Supervisor {
                 self.happened(event, now);
             }
         }
-        if !self.counters.recovered(now) && self.shutdown.is_none() {
-            let reason = "PID 1 has faulted too often";
-            last_words(reason);
-            self.console.say(now, Subject::Machine, &format!("problem: {reason}"));
+        if death == Death::OneTooMany && self.shutdown.is_none() {
+            last_words(TOO_OFTEN);
+            self.console.say(now, Subject::Machine, &format!("problem: {TOO_OFTEN}"));
             self.shutdown = Some(Plan::begin(Ending::Reboot, Entry::Fault, now));
-            let steps = self.services.shut_down(Ending::Reboot, reason, now);
+            let steps = self.services.shut_down(Ending::Reboot, TOO_OFTEN, now);
             self.perform(steps, now);
         }
     }
@@ -309,7 +350,55 @@ pub fn last_words(text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::fd::IntoRawFd;
+
     use super::*;
+
+    /// What a supervisor of no services leaves.
+    fn estate() -> Estate {
+        let rest = Rest {
+            notify: 7,
+            server: serde_json::from_str(r#"{"listener":8,"seats":[],"generations":0}"#).unwrap(),
+            logs: Logs::new(None, Monotonic::from_millis(0)).save(),
+            log: None,
+            dog: None,
+            prober: Prober::default(),
+            herald: Herald::default(),
+            statuses: BTreeMap::new(),
+            problems: BTreeMap::new(),
+            told: 1,
+            counters: Counters::new(Monotonic::from_millis(0)),
+            faults: Faults::default(),
+            shutdown: None,
+        };
+        Estate { seats: Vec::new(), rest, services: vec![1, 2, 3] }
+    }
+
+    fn opened(memory: &Memory, reason: Reason, second: u64) -> io::Result<Inheritance> {
+        let file = File::options().read(true).write(true).open(format!("/proc/self/fd/{}", memory.number()));
+        let memory = Memory::inherited(file.unwrap().into_raw_fd()).unwrap();
+        Inheritance::open(memory, reason, Monotonic::from_millis(second * 1000))
+    }
+
+    #[test]
+    fn a_fault_counts_before_anything_is_made_of_what_was_left_so_that_one_that_comes_back_has_an_end() {
+        let mut memory = Memory::new().unwrap();
+        memory.write(&estate().encode().unwrap()).unwrap();
+        assert_eq!(opened(&memory, Reason::Wish, 1).unwrap().death, Death::Wished);
+        // Each is dropped as if it had faulted at once.
+        let death = |second| opened(&memory, Reason::Fault, second).map(|inheritance| inheritance.death);
+        let deaths: Vec<Death> = (1..=4).map(|second| death(second).unwrap()).collect();
+        assert_eq!(deaths, [Death::Borne, Death::Borne, Death::Borne, Death::OneTooMany]);
+        let why = death(5).unwrap_err().to_string();
+        assert_eq!(why, "PID 1 has faulted too often, and again while it ended");
+        let left = opened(&memory, Reason::Wish, 6).unwrap().estate;
+        assert_eq!(
+            (left.rest.faults.total(), left.services),
+            (5, vec![1, 2, 3]),
+            "the rest is as it was left"
+        );
+    }
 
     #[test]
     fn a_reason_is_told_by_its_word() {

@@ -65,10 +65,9 @@ impl Supervisor {
         self.tell();
         self.console.say(now, Subject::Machine, "up");
         self.console.log_line(&Word::Up.to_string());
-        if let Some(image) = &self.image {
+        if let Some(label) = &self.label {
             let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-            let text = format!("{}, role {}, version {}", name.trim(), image.role, image.version);
-            self.console.say(now, Subject::Machine, &text);
+            self.console.say(now, Subject::Machine, &format!("{}, {label}", name.trim()));
         }
         for status in self.statuses.values() {
             self.console.say(now, Subject::Machine, status);

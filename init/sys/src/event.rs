@@ -169,6 +169,14 @@ pub fn set_pipe_size(pipe: impl AsFd, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// How many bytes a pipe may hold, in whole pages.
+///
+/// # Errors
+/// Those of fcntl(2).
+pub fn pipe_size(pipe: impl AsFd) -> io::Result<u64> {
+    Ok(rustix::pipe::fcntl_getpipe_size(pipe)? as u64)
+}
+
 /// How many bytes wait in a pipe.
 ///
 /// # Errors

@@ -98,6 +98,14 @@ impl Pid1 {
         }
     }
 
+    /// Gives an order that is accepted; whether anything changes by it.
+    pub(crate) fn changes(&self, order: Order) -> bool {
+        match self.ask(&Request::Do(order.clone())) {
+            Answer::Accepted { changes, .. } => changes,
+            other => panic!("{order:?}: {other:?}"),
+        }
+    }
+
     /// Gives an order that is refused; why.
     pub(crate) fn refused(&self, order: Order) -> String {
         match self.ask(&Request::Do(order)) {

@@ -20,7 +20,7 @@ use crate::{Scenario, look, scenarios};
 pub(crate) fn scenarios() -> Vec<Scenario> {
     scenarios![
         of_a_hundred_services_one_hangs_in_the_kernel_and_the_others_stop_in_order,
-        a_second_request_ends_patience_and_keeps_the_first_ones_kind,
+        a_repeated_request_changes_nothing_and_one_that_insists_ends_patience_and_keeps_the_first_ones_kind,
         an_end_while_services_start_restart_and_prepare_lets_nothing_more_begin,
         mounts_on_mounts_are_undone_and_what_was_written_is_on_the_disk,
         a_disk_that_hangs_keeps_no_other_from_being_unmounted_and_no_machine_from_ending,
@@ -91,7 +91,9 @@ fn of_a_hundred_services_one_hangs_in_the_kernel_and_the_others_stop_in_order(bo
 }
 
 /// S34.
-fn a_second_request_ends_patience_and_keeps_the_first_ones_kind(boot: &Boot) {
+fn a_repeated_request_changes_nothing_and_one_that_insists_ends_patience_and_keeps_the_first_ones_kind(
+    boot: &Boot,
+) {
     let services = r#"
         [[service]]
         name = "deaf"
@@ -103,14 +105,16 @@ fn a_second_request_ends_patience_and_keeps_the_first_ones_kind(boot: &Boot) {
         let pid = pid1.until("deaf", StateName::Ready).pid.unwrap();
         // Or this would end with the first.
         node_sys::event::Signals::listen().unwrap();
-        let order = |ending| Order::Shutdown { ending, reason: "a test".to_owned() };
-        pid1.order(order(Ending::PowerOff));
+        let order = |ending, now| Order::Shutdown { ending, reason: "a test".to_owned(), now };
+        assert!(pid1.changes(order(Ending::PowerOff, false)), "the first");
         pid1.until("deaf", StateName::Stopping);
+        assert!(!pid1.changes(order(Ending::PowerOff, false)), "it is on its way down already");
+        assert!(!pid1.changes(order(Ending::Reboot, false)), "and keeps its kind");
         std::thread::sleep(Duration::from_secs(1));
         assert!(look::process(pid).is_some(), "it has an hour");
         // From here on everybody is killed, this included: said beforehand.
         crate::inside::report("passed");
-        pid1.order(order(Ending::Reboot));
+        pid1.order(order(Ending::Reboot, true));
     });
     must(&ended, "machine", "powering off");
     assert_eq!(when(&ended, "machine", "rebooting"), None, "{}", ended.words());

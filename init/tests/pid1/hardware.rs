@@ -178,7 +178,7 @@ fn a_pid1_that_faulted_too_often_has_left_its_reason_for_the_next_boot(boot: &Bo
                 has(&words, "slipway: PID 1 has faulted too often");
                 assert_eq!(words.len(), 1, "the machine ended in order: {words:#?}");
                 let reason = "nothing is wrong".to_owned();
-                pid1.order(Order::Shutdown { ending: Ending::Reboot, reason });
+                pid1.order(Order::Shutdown { ending: Ending::Reboot, reason, now: false });
                 thread::sleep(PATIENCE * 2);
                 panic!("the machine is still there");
             }

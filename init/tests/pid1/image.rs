@@ -14,6 +14,7 @@ use machine_config::service::{ServiceSpec, layout};
 use toml::{Table, Value};
 
 const IMAGE: &str = "role = \"lb\"\nversion = \"0.0.0\"\nbuilt = \"2026-11-01T00:00:00Z\"\n";
+const LABEL: &str = "role lb, version 0.0.0";
 const DIRECTORIES: [&str; 12] = [
     "dev",
     "proc",
@@ -85,6 +86,7 @@ pub(crate) fn write_common(path: &Path) {
         archive.file(path, 0o755, &fs::read(&library).unwrap()).unwrap();
     }
     archive.file("usr/share/slipway/image.toml", 0o644, IMAGE.as_bytes()).unwrap();
+    archive.file("usr/share/slipway/label", 0o644, LABEL.as_bytes()).unwrap();
     archive.end().unwrap();
 }
 

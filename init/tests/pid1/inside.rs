@@ -74,8 +74,8 @@ pub(crate) fn play(scenario: impl FnOnce(&Pid1)) -> ! {
 
 fn switch_off() -> ! {
     loop {
-        let order = Order::Shutdown { ending: Ending::PowerOff, reason: "the scenario is over".to_owned() };
-        // Once only: a second time would cut short what the scenario may want to see.
+        let reason = "the scenario is over".to_owned();
+        let order = Order::Shutdown { ending: Ending::PowerOff, reason, now: false };
         let asked = panic::catch_unwind(|| Pid1.order(order));
         thread::sleep(if asked.is_ok() { Duration::from_secs(600) } else { Duration::from_secs(1) });
     }

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -16,6 +17,7 @@ use init::control::{CONTROL, client};
 use node_sys::mount::{self, Options};
 
 use crate::ask::{PATIENCE, until};
+use crate::look;
 
 /// Kills a process that is there.
 pub(crate) fn kill(pid: i32) {
@@ -107,6 +109,42 @@ pub(crate) fn smash_pid1() {
     let memory = fs::File::options().write(true).open("/proc/1/mem").unwrap();
     let rubbish = vec![0x41; usize::try_from(to - from).unwrap()];
     memory.write_all_at(&rubbish, from).unwrap();
+}
+
+/// A file that whoever reads it waits at, since it has become a pipe.
+#[derive(Debug)]
+pub(crate) struct Trap {
+    way_in: OwnedFd,
+    way_out: OwnedFd,
+}
+
+impl Trap {
+    pub(crate) fn lay(path: &str) -> Self {
+        let (way_in, way_out) = node_sys::event::pipe().unwrap();
+        fs::remove_file(path).unwrap();
+        let own = format!("/proc/{}/fd/{}", std::process::id(), way_in.as_raw_fd());
+        std::os::unix::fs::symlink(own, path).unwrap();
+        Self { way_in, way_out }
+    }
+
+    /// Waits until PID 1 reads it.
+    pub(crate) fn until_pid1_is_in(&self) {
+        until("PID 1 is in the trap", PATIENCE, || self.pid1_is_in().then_some(()));
+    }
+
+    /// Lets PID 1 out, which has to be in there.
+    pub(crate) fn open(&self) {
+        node_sys::event::write_now(&self.way_out, b"x").unwrap();
+        until("PID 1 is out", PATIENCE, || (!self.pid1_is_in()).then_some(()));
+    }
+
+    fn pid1_is_in(&self) -> bool {
+        let pipe = fs::read_link(format!("/proc/self/fd/{}", self.way_in.as_raw_fd())).unwrap();
+        let open = fs::read_dir("/proc/1/fd").into_iter().flatten().flatten();
+        let is_open = open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|other| other == pipe);
+        // It may have opened it and not wait yet.
+        is_open && look::process(1).is_some_and(|process| process.state == 'S')
+    }
 }
 
 /// The same once more than PID 1 survives: the machine ends.

@@ -1,15 +1,21 @@
-//! When nobody is judged by its liveness: the clock was just set, or the CPU is short for all.
+//! PID 1 and its judgement while there is little time: the clock was just set, the CPU is short for all, everybody
+//! wants something at once.
 //!
 //! What a judgement looks like is seen first, in the same machine and of the same service; then
-//! that there is none.
+//! that there is none. How long PID 1's turns take is what it counts itself.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use init::control::message::StateName;
+use init::control::message::{Request, StateName};
+use init::control::{CONTROL, client};
 
-use crate::ask::Pid1;
-use crate::boot::Boot;
+use crate::ask::{PATIENCE, Pid1, until};
+use crate::boot::{Boot, Setup};
+use crate::inside::report;
 use crate::meddle;
 use crate::{Scenario, scenarios};
 
@@ -17,6 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     scenarios![
         who_is_silent_is_killed_but_not_while_the_clock_was_just_set,
         who_is_silent_is_not_killed_while_everybody_waits_for_the_cpu,
+        no_turn_is_slow_with_a_hundred_services_a_hundred_clients_and_a_storm_of_ends,
     ]
 }
 
@@ -81,5 +88,58 @@ fn who_is_silent_is_not_killed_while_everybody_waits_for_the_cpu(boot: &Boot) {
                 steady = (pid, Instant::now());
             }
         }
+    });
+}
+
+/// How long turns are watched at a time, and how often at most: the host has other work, and whatever PID 1 is in the
+/// middle of then takes as long as that. What PID 1 itself does slowly, it does slowly every time.
+const WINDOW: Duration = Duration::from_secs(2);
+const WINDOWS: usize = 20;
+/// What makes a window count, a second.
+const ENDS: u64 = 1000;
+const ANSWERS: u64 = 500;
+
+fn no_turn_is_slow_with_a_hundred_services_a_hundred_clients_and_a_storm_of_ends(boot: &Boot) {
+    let mut services: String = (0..100)
+        .map(|n| format!("[[service]]\nname = \"s{n}\"\nexec = [\"/usr/bin/actor\", \"stay\"]\n"))
+        .collect();
+    services += r#"
+        [[service]]
+        name = "storm"
+        exec = ["/usr/bin/actor", "await=/run/go", "storm=1000000:20"]
+        sandbox = { privileged = true }
+    "#;
+    boot.machine_with(Setup { services, memory_mib: 512, ..Setup::default() }, |pid1| {
+        until("the machine is up", PATIENCE * 2, || pid1.own().up);
+        let answered = Arc::new(AtomicU64::new(0));
+        for n in 0..100_u32 {
+            let answered = Arc::clone(&answered);
+            let request = match n % 10 {
+                0 => Request::Services,
+                1 => Request::Explain("s50".to_owned()),
+                2 => Request::Events { since: 0, most: 20 },
+                _ => Request::Own,
+            };
+            thread::spawn(move || {
+                loop {
+                    client::ask(Path::new(CONTROL), &request).unwrap();
+                    answered.fetch_add(1, Ordering::Relaxed);
+                    thread::sleep(Duration::from_millis(100));
+                }
+            });
+        }
+        meddle::touch("/run/go");
+        let undisturbed = (0..WINDOWS).any(|_| {
+            let (before, asked) = (pid1.own(), answered.load(Ordering::Relaxed));
+            thread::sleep(WINDOW);
+            let (after, asked) = (pid1.own(), answered.load(Ordering::Relaxed) - asked);
+            let (ends, slow) = (after.reaped - before.reaped, after.slow_turns - before.slow_turns);
+            report(&format!(
+                "{ends} ends, {asked} answers, {slow} of {} turns slow",
+                after.turns - before.turns
+            ));
+            ends >= ENDS * WINDOW.as_secs() && asked >= ANSWERS * WINDOW.as_secs() && slow == 0
+        });
+        assert!(undisturbed, "{:?}", pid1.own());
     });
 }

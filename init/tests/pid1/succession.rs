@@ -5,15 +5,17 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use init::control::message::{EventRecord, Order, ServiceView, StateName};
+use init::control::message::{EventRecord, Order, Request, ServiceView, StateName};
+use init::control::{CONTROL, client};
 
 use crate::ask::{PATIENCE, Pid1, until};
 use crate::boot::{Boot, Setup};
 use crate::inside::report;
+use crate::machine::Ended;
 use crate::meddle;
 use crate::{Scenario, logs, look, scenarios};
 
@@ -24,6 +26,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         a_reexec_is_refused_while_a_step_runs_that_could_not_be_handed_over,
         a_pid1_that_faults_goes_on_with_what_it_supervises,
         a_pid1_that_faults_again_and_again_ends_the_machine_in_order,
+        a_pid1_that_faults_again_before_it_goes_on_ends_the_machine_in_order,
     ]
 }
 
@@ -276,15 +279,15 @@ fn a_pid1_that_faults_goes_on_with_what_it_supervises(boot: &Boot) {
     );
 }
 
-/// S38. What the disk remembers tells the second boot from the first.
-fn a_pid1_that_faults_again_and_again_ends_the_machine_in_order(boot: &Boot) {
+/// A machine with a service and a disk, which tells its second boot from the first.
+fn machine_that_boots_twice(boot: &Boot, first: impl FnOnce(&Pid1)) -> Ended {
     let services = r#"
         [[service]]
         name = "store"
         exec = ["/usr/bin/actor", "stay"]
     "#;
     let setup = Setup { services: services.to_owned(), disks: vec![boot.disk("memory")], ..Setup::default() };
-    let ended = boot.machine_with(setup, |pid1| {
+    boot.machine_with(setup, |pid1| {
         let disk = File::options().read(true).write(true).open("/dev/ubda").unwrap();
         let mut mark = [0; 512];
         disk.read_exact_at(&mut mark, 0).unwrap();
@@ -298,6 +301,13 @@ fn a_pid1_that_faults_again_and_again_ends_the_machine_in_order(boot: &Boot) {
         disk.write_all_at(&mark, 0).unwrap();
         disk.sync_all().unwrap();
         pid1.until("store", StateName::Ready);
+        first(pid1);
+    })
+}
+
+/// S38.
+fn a_pid1_that_faults_again_and_again_ends_the_machine_in_order(boot: &Boot) {
+    let ended = machine_that_boots_twice(boot, |pid1| {
         for times in 1..=3 {
             meddle::smash_pid1();
             until("it goes on", PATIENCE, || (pid1.own().recoveries == times).then_some(()));
@@ -309,4 +319,26 @@ fn a_pid1_that_faults_again_and_again_ends_the_machine_in_order(boot: &Boot) {
     said("PID 1 has faulted too often");
     said("service store: stopped");
     said("machine: rebooting");
+}
+
+/// S38, for a fault that what was saved is the reason for: it comes again before PID 1 is back at work.
+fn a_pid1_that_faults_again_before_it_goes_on_ends_the_machine_in_order(boot: &Boot) {
+    let ended = machine_that_boots_twice(boot, |_| {
+        // Where a successor reads its table it waits for a word of ours.
+        let trap = meddle::Trap::lay("/usr/share/slipway/services.table");
+        meddle::smash_pid1();
+        let _ = client::Line::open(Path::new(CONTROL)).and_then(|line| line.say(&Request::Own));
+        for times in 2..=5 {
+            trap.until_pid1_is_in();
+            report(&format!("fault {times}"));
+            meddle::smash_pid1();
+            trap.open();
+        }
+        trap.until_pid1_is_in();
+        panic!("it would go on for ever");
+    });
+    let said = |text: &str| assert!(ended.console.contains(text), "{text}\n{}", ended.words());
+    said("problem: preparing to supervise: PID 1 has faulted too often, and again while it ended");
+    said("machine: rebooting");
+    assert_eq!(ended.console.matches("machine: started").count(), 2, "{}", ended.words());
 }

@@ -239,6 +239,12 @@ fn pid1(own: &Own, out: &mut Text) {
             seconds(own.longest_turn_us, 1e6),
         ),
         (
+            "slipway_pid1_slow_turns_total",
+            Kind::Counter,
+            "Those that took more than 50 ms.",
+            exact(own.slow_turns),
+        ),
+        (
             "slipway_pid1_reaped_processes_total",
             Kind::Counter,
             "Processes that PID 1 reaped.",

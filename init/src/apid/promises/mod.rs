@@ -70,11 +70,17 @@ async fn what_an_admin_orders_reaches_pid1_with_its_name() {
         client.post::<Accepted>("/v1/services/kubelet/stop", r#"{"cascade":true}"#).await.unwrap();
     assert_eq!((status, accepted.changes), (StatusCode::OK, true));
     client.post::<Accepted>("/v1/reboot", r#"{"reason":"new\nkernel"}"#).await.unwrap();
+    client.post::<Accepted>("/v1/shutdown", r#"{"now":true}"#).await.unwrap();
     assert_eq!(
         bench.pid1.orders(),
         [
             Order::Stop { service: "kubelet".to_owned(), cascade: true },
-            Order::Shutdown { ending: Ending::Reboot, reason: "ann wants it: new kernel".to_owned() },
+            Order::Shutdown {
+                ending: Ending::Reboot,
+                reason: "ann wants it: new kernel".to_owned(),
+                now: false
+            },
+            Order::Shutdown { ending: Ending::PowerOff, reason: "ann wants it".to_owned(), now: true },
         ]
     );
 }

@@ -25,7 +25,7 @@ pub const INSISTENCE_WITHIN: Duration = Duration::from_secs(2);
 /// A part of the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Phase {
-    /// Nothing starts any more, the watchdog is armed, the reason is recorded.
+    /// Nothing starts any more, the watchdog is armed, the reason is recorded: on a disk, if it counts.
     Latch,
     /// The kubelet is told, and its pods end.
     Announce,
@@ -58,7 +58,7 @@ impl Phase {
     /// How long it may take when there is time.
     fn limit(self, entry: Entry) -> Duration {
         let seconds = match (self, entry) {
-            (Phase::Latch, _) => 1,
+            (Phase::Latch, _) => 10,
             (Phase::Announce, _) => 60,
             (Phase::Stop, _) => 180,
             (Phase::Kill, _) => 5,

@@ -51,7 +51,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         Request::Do(Order::Restart { service: name(), cascade: false }),
         Request::Do(Order::Signal { service: name(), signal: StopSignal::Hup }),
         Request::Do(Order::Hold(name())),
-        Request::Do(Order::Shutdown { ending: Ending::Reboot, reason: "x".to_owned() }),
+        Request::Do(Order::Shutdown { ending: Ending::Reboot, reason: "x".to_owned(), now: false }),
     ];
     let view = ServiceView {
         name: name(),

@@ -94,6 +94,9 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     add(3, &serde_urlencoded::to_string(events).unwrap());
     add(4, &serde_json::to_string(&StopRequest { cascade: true }).unwrap());
     add(5, &serde_json::to_string(&SignalRequest { signal: Signal::Hup }).unwrap());
-    add(6, &serde_json::to_string(&EndRequest { reason: Some("new\nkernel".to_owned()) }).unwrap());
+    add(
+        6,
+        &serde_json::to_string(&EndRequest { reason: Some("new\nkernel".to_owned()), now: true }).unwrap(),
+    );
     seeds
 }

@@ -12,6 +12,7 @@ use super::{Programs, Start};
 use crate::bench::supervisor::set::{BY_NOTIFY, Part, Set};
 
 const IMAGE: &str = "role = \"lb\"\nversion = \"0.0.0\"\nbuilt = \"2026-01-01T00:00:00Z\"\n";
+const LABEL: &str = "role lb, version 0.0.0";
 
 pub(super) fn furnish(files: &Path, set: &Set, programs: &Programs) -> Result<Start> {
     let specs: Vec<ServiceSpec> = set
@@ -26,6 +27,7 @@ pub(super) fn furnish(files: &Path, set: &Set, programs: &Programs) -> Result<St
         fs::create_dir_all(&share)?;
         fs::write(share.join("services.table"), table)?;
         fs::write(share.join("image.toml"), IMAGE)?;
+        fs::write(share.join("label"), LABEL)?;
         fs::create_dir_all(files.join("usr/bin"))?;
         fs::copy(&programs.init, files.join("usr/bin/init")).map(drop)
     };
