@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::access::{Group, is_directory_path};
-use super::sandbox::Sandbox;
+use super::sandbox::{Sandbox, SystemCalls};
 use super::spec::{Class, EdgeSpec, NoTimeout, ReadySpec, ReloadSpec, ServiceSpec, Start, StartTimeout};
 use super::table::{Edge, EdgeKind, Liveness, Place, Ready, Reload, Table, Unit};
 use crate::name::ServiceName;
@@ -228,6 +228,10 @@ fn fields(spec: &ServiceSpec) -> Result<(), LayoutError> {
         && (Sandbox { privileged: false, ..spec.sandbox.clone() }) != Sandbox::default()
     {
         return wrong("sandbox", "privileged means no fence, so the other fields say nothing");
+    }
+    let has = |calls: &SystemCalls| spec.sandbox.capabilities.contains(&calls.capability());
+    if !spec.sandbox.system_calls.iter().all(has) {
+        return wrong("sandbox", "without their capability its system-calls are refused all the same");
     }
     Ok(())
 }

@@ -77,6 +77,7 @@ fn fields_that_make_no_sense_are_refused_by_name() {
         ("ready = { by = \"exit\" }\n[liveness]\nask = [\"tcp\", \"1\"]", "liveness"),
         ("[restart]\nattempts = 3", "restart"),
         ("[sandbox]\nprivileged = true\nprivate-tmp = false", "sandbox"),
+        ("[sandbox]\nsystem-calls = [\"clock\"]\ncapabilities = [\"sys-admin\"]", "sandbox"),
         ("before-start = [[\"relative\"]]", "before-start"),
         ("environment = { \"A=B\" = \"c\" }", "environment"),
         ("requires = [{ service = \"b\", within = \"3s\" }]", "within"),
@@ -127,6 +128,7 @@ fn an_unknown_field_is_refused_wherever_it_is() {
         "ready = { by = \"exit\", often = true }",
         "[sandbox]\nroot = true",
         "[limits]\nram = 3",
+        "[sandbox]\nsystem-calls = [\"all\"]",
     ] {
         let text = format!("name = \"a\"\ndescription = \"x\"\nexec = [\"/bin/x\"]\n{rest}");
         assert!(toml::from_str::<ServiceSpec>(&text).is_err(), "{rest}");
