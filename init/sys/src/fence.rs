@@ -37,7 +37,7 @@ pub struct Fence {
     pub capabilities: u64,
     /// Whether programs with the set-user-id bit may give it more.
     pub new_privileges: bool,
-    /// Whether /tmp is a file system of its own.
+    /// Whether /tmp is a file system of its own, of at most [`TMP`].
     pub private_tmp: bool,
     /// If any are listed, everything but these, /dev, /proc, /sys and /tmp is read-only.
     pub writable: Vec<CString>,
@@ -50,6 +50,9 @@ pub struct Fence {
 /// A system call filter, ready for the kernel.
 #[derive(Debug, Default)]
 pub struct Filter(BpfProgram);
+
+/// How much a /tmp of its own holds, whose pages nobody else may need: scratch files, not data.
+const TMP: &CStr = c"mode=1777,size=64m,nr_inodes=16k";
 
 impl Calls {
     const ALL: [Self; 3] = [Self::Clock, Self::HostName, Self::Mounts];
@@ -232,7 +235,7 @@ impl Fence {
             }
             let flags = libc::MS_NOSUID | libc::MS_NODEV;
             if self.private_tmp {
-                mount(c"tmpfs", c"/tmp", Some(c"tmpfs"), flags, None)?;
+                mount(c"tmpfs", c"/tmp", Some(c"tmpfs"), flags, Some(TMP))?;
             }
             let flags = flags | libc::MS_RDONLY | libc::MS_NOEXEC;
             for path in &self.hidden {

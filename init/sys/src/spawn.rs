@@ -224,7 +224,8 @@ mod tests {
             ..Fence::default()
         });
         let script = format!(
-            "ls -A /tmp /root; echo x > /tmp/x && echo x > {}/x && echo x > /dev/null && echo written; touch /var/tmp/x",
+            "ls -A /tmp /root; echo x > /tmp/x && echo x > {}/x && echo x > /dev/null && echo written; touch /var/tmp/x; \
+             head -c 65M /dev/zero > /tmp/x; stat -c %s:%a /tmp/x /tmp",
             dir.path().display()
         );
         let (mut child, _, output) = run_as(&["/bin/sh", "-c", &script], None, None, Some(&fence));
@@ -232,7 +233,8 @@ mod tests {
         assert!(failure.is_none(), "{failure:?}");
         assert_eq!(
             output,
-            "/root:\n\n/tmp:\nwritten\ntouch: cannot touch '/var/tmp/x': Read-only file system\n"
+            "/root:\n\n/tmp:\nwritten\ntouch: cannot touch '/var/tmp/x': Read-only file system\n\
+             head: error writing 'standard output': No space left on device\n67108864:644\n60:1777\n"
         );
     }
 

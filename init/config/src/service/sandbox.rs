@@ -20,7 +20,7 @@ pub struct Sandbox {
     pub new_privileges: bool,
     /// System calls that it may make beside those that every service may.
     pub system_calls: BTreeSet<SystemCalls>,
-    /// Whether /tmp is its own.
+    /// Whether /tmp is its own: 64 MiB and 16384 files at most.
     pub private_tmp: bool,
     /// Directories it may write to; everything else is read-only but /dev, /proc, /sys and its /tmp.
     /// Without any, nothing is remounted: the root is read-only by itself.
