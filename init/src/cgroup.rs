@@ -14,7 +14,9 @@
     )
 )]
 
-use machine_config::service::{Limits, OomPolicy};
+use std::num::NonZeroU32;
+
+use machine_config::service::{IoMax, Limits, OomPolicy};
 
 /// Where the hierarchy is mounted.
 pub const ROOT: &str = "/sys/fs/cgroup";
@@ -30,9 +32,13 @@ pub fn delegation(available: &str) -> String {
     available.split_whitespace().map(|controller| format!("+{controller}")).collect::<Vec<_>>().join(" ")
 }
 
-/// The files of a service's group and what is written into each; what is not limited is not written.
+/// The files that are written for every service; a kernel may have no such controller.
+pub const BY_DEFAULT: [&str; 2] = ["pids.max", "memory.oom.group"];
+
+/// The files of a service's group and what is written into each; what is not limited is not written. `disk` is the
+/// number of the disk that `io-max` is about.
 #[must_use]
-pub fn settings(limits: &Limits, oom: OomPolicy) -> Vec<(&'static str, String)> {
+pub fn settings(limits: &Limits, oom: OomPolicy, disk: &str) -> Vec<(&'static str, String)> {
     let mib = |mib: u32| u64::from(mib).saturating_mul(1 << 20).to_string();
     // The kernel's default period of 100 ms: one percent of a CPU is one of its milliseconds.
     let quota = |percent: u32| format!("{} 100000", u64::from(percent).saturating_mul(1000));
@@ -43,10 +49,23 @@ pub fn settings(limits: &Limits, oom: OomPolicy) -> Vec<(&'static str, String)> 
         ("cpu.weight", limits.cpu_weight.map(|weight| weight.to_string())),
         ("cpu.max", limits.cpu_max_percent.map(quota)),
         ("pids.max", limits.pids_max.map(|most| most.to_string())),
-        ("io.weight", limits.io_weight.map(|weight| u16::from(weight).to_string())),
+        ("io.max", limits.io_max.as_ref().map(|most| io_max(most, disk))),
         ("memory.oom.group", (oom == OomPolicy::Kill).then(|| "1".to_owned())),
     ];
     wanted.into_iter().filter_map(|(file, value)| Some((file, value?))).collect()
+}
+
+fn io_max(most: &IoMax, disk: &str) -> String {
+    let mib = |mib: NonZeroU32| u64::from(mib.get()).saturating_mul(1 << 20);
+    let count = |count: NonZeroU32| u64::from(count.get());
+    let wanted = [
+        ("rbps", most.read_mib.map(mib)),
+        ("wbps", most.write_mib.map(mib)),
+        ("riops", most.reads.map(count)),
+        ("wiops", most.writes.map(count)),
+    ];
+    let wanted = wanted.into_iter().filter_map(|(word, most)| Some(format!(" {word}={}", most?)));
+    std::iter::once(disk.to_owned()).chain(wanted).collect()
 }
 
 /// Whether the content of cgroup.events says that nobody is in the group.
@@ -82,13 +101,24 @@ mod tests {
 
     #[test]
     fn limits_are_written_in_the_kernels_units_and_nothing_else_is() {
-        let limits = Limits { memory_max_mib: Some(64), cpu_max_percent: Some(150), ..Limits::default() };
-        let expected = [("memory.max", "67108864"), ("cpu.max", "150000 100000"), ("memory.oom.group", "1")];
+        let io_max = IoMax { write_mib: NonZeroU32::new(2), reads: NonZeroU32::new(300), ..IoMax::default() };
+        let limits = Limits {
+            memory_max_mib: Some(64),
+            cpu_max_percent: Some(150),
+            io_max: Some(io_max),
+            ..Limits::default()
+        };
+        let expected = [
+            ("memory.max", "67108864"),
+            ("cpu.max", "150000 100000"),
+            ("io.max", "254:0 wbps=2097152 riops=300"),
+            ("memory.oom.group", "1"),
+        ];
         assert_eq!(
-            settings(&limits, OomPolicy::Kill),
+            settings(&limits, OomPolicy::Kill, "254:0"),
             expected.map(|(file, value)| (file, value.to_owned()))
         );
-        assert!(settings(&Limits::default(), OomPolicy::Continue).is_empty());
+        assert!(settings(&Limits::default(), OomPolicy::Continue, "").is_empty());
     }
 
     #[test]

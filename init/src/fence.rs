@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use machine_config::service::{Sandbox, SystemCalls};
-use node_sys::fence::{Fence, Filter, Refuse};
+use node_sys::fence::{Calls, Fence, Filter};
 
 /// The fence of a service; none for one that has none.
 ///
@@ -22,17 +22,22 @@ pub fn of(sandbox: &Sandbox) -> io::Result<Option<Arc<Fence>>> {
     let paths = |paths: &std::collections::BTreeSet<String>| -> io::Result<Vec<CString>> {
         paths.iter().map(|path| CString::new(path.as_str()).map_err(io::Error::from)).collect()
     };
+    let left: Vec<Calls> = sandbox
+        .system_calls
+        .iter()
+        .map(|calls| match calls {
+            SystemCalls::Clock => Calls::Clock,
+            SystemCalls::HostName => Calls::HostName,
+            SystemCalls::Mounts => Calls::Mounts,
+        })
+        .collect();
     Ok(Some(Arc::new(Fence {
         capabilities: sandbox.capabilities.iter().fold(0, |set, capability| set | 1 << capability.number()),
         new_privileges: sandbox.new_privileges,
         private_tmp: sandbox.private_tmp,
         writable: paths(&sandbox.writable)?,
         hidden: paths(&sandbox.hidden)?,
-        filter: Filter::refusing(match sandbox.system_calls {
-            SystemCalls::Service => Refuse::MachineAndMounts,
-            SystemCalls::Setup => Refuse::Machine,
-            SystemCalls::All => Refuse::Nothing,
-        })?,
+        filter: Filter::leaving(&left)?,
     })))
 }
 
@@ -60,7 +65,7 @@ mod tests {
         assert_eq!(fence.capabilities, 1 | 1 << 12);
         assert_eq!(fence.writable, [CString::new("/var/lib/x").unwrap()]);
         assert!(of(&sandbox("privileged = true")).unwrap().is_none());
-        let all = of(&sandbox("system-calls = \"all\"")).unwrap().unwrap();
-        assert_eq!(format!("{:?}", all.filter), "Filter([])");
+        let filter = |text| format!("{:?}", of(&sandbox(text)).unwrap().unwrap().filter);
+        assert!(filter("system-calls = [\"clock\"]").len() < filter("").len());
     }
 }

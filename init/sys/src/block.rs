@@ -1,11 +1,16 @@
-//! Block devices: their size, and telling the kernel that their partitions changed.
+//! Block devices: their size, whose partition is what, and telling the kernel that their partitions changed.
 //!
 //! Reading and writing them is std's `File`; what lies where is in `init::disk`.
 #![allow(unsafe_code)]
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use rustix::fs::{major, minor};
+
+use crate::mount;
 
 const BLKRRPART: u64 = 0x125f;
 const BLKSSZGET: u64 = 0x1268;
@@ -42,6 +47,28 @@ pub fn sector_size(device: &File) -> io::Result<u32> {
     u32::try_from(bytes).map_err(io::Error::other)
 }
 
+/// The number (`MAJOR:MINOR`) of the whole disk whose file system is mounted at `target`.
+///
+/// # Errors
+/// If none is, or one that is on no disk; what is at fault is said.
+pub fn disk_at(target: &Path) -> io::Result<String> {
+    let find = || {
+        if !mount::is_mount_point(target)? {
+            return Err(io::Error::other("nothing is mounted there"));
+        }
+        let device = rustix::fs::stat(target)?.st_dev;
+        disk_of(Path::new("/sys"), &format!("{}:{}", major(device), minor(device)))
+    };
+    find().map_err(|error| io::Error::new(error.kind(), format!("the disk at {}: {error}", target.display())))
+}
+
+fn disk_of(sys: &Path, device: &str) -> io::Result<String> {
+    let device = sys.join("dev/block").join(device);
+    // A partition's directory is in its disk's.
+    let file = if device.join("partition").exists() { "../dev" } else { "dev" };
+    Ok(fs::read_to_string(device.join(file))?.trim_end().to_owned())
+}
+
 fn checked(result: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -56,5 +83,26 @@ mod tests {
         assert_eq!(size(&file).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
         assert!(reread_partitions(&file).is_err());
         assert!(sector_size(&file).is_err());
+    }
+
+    #[test]
+    fn a_partition_is_known_by_its_disk_and_memory_is_on_none() {
+        let sys = tempfile::tempdir().unwrap();
+        let partition = sys.path().join("devices/vda/vda4");
+        fs::create_dir_all(&partition).unwrap();
+        fs::create_dir_all(sys.path().join("dev/block")).unwrap();
+        for (number, at) in [("254:0", "devices/vda"), ("254:4", "devices/vda/vda4")] {
+            fs::write(sys.path().join(at).join("dev"), format!("{number}\n")).unwrap();
+            std::os::unix::fs::symlink(sys.path().join(at), sys.path().join("dev/block").join(number))
+                .unwrap();
+        }
+        fs::write(partition.join("partition"), "4\n").unwrap();
+        for number in ["254:0", "254:4"] {
+            assert_eq!(disk_of(sys.path(), number).unwrap(), "254:0");
+        }
+        for (none, why) in [(Path::new("/proc"), "No such file"), (sys.path(), "nothing is mounted there")] {
+            let error = disk_at(none).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("the disk at {}: {why}", none.display())), "{error}");
+        }
     }
 }

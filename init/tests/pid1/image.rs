@@ -116,6 +116,12 @@ fn libraries(program: &Path) -> Vec<PathBuf> {
     text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
 }
 
+/// Whether it is an actor that starts others in sessions of their own: by clone3, which no fence leaves to anybody.
+fn starts_as_pid1_does(service: &Table) -> bool {
+    let words = service.get("exec").and_then(Value::as_array).into_iter().flatten();
+    words.filter_map(Value::as_str).any(|word| word.contains("session=") || word.contains("orphan="))
+}
+
 /// The table of `services`, of `ours` and of the service that plays the scenario `name`.
 pub(crate) fn table(name: &str, services: &str, ours: &[&str]) -> Vec<u8> {
     let scenario = format!(
@@ -131,6 +137,10 @@ pub(crate) fn table(name: &str, services: &str, ours: &[&str]) -> Vec<u8> {
             service.entry("description").or_insert("an actor".into());
             let exec = Table::from_iter([("by".to_owned(), "exec".into())]);
             service.entry("ready").or_insert(exec.into());
+            if starts_as_pid1_does(&service) {
+                let none = Table::from_iter([("privileged".to_owned(), true.into())]);
+                service.entry("sandbox").or_insert(none.into());
+            }
             specs.push(Value::Table(service).try_into().unwrap());
         }
     }

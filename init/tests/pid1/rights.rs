@@ -1,4 +1,4 @@
-//! Who a service is to others: its user, its groups, its directories, and what PID 1 does for it.
+//! Who a service is to others: its user, its groups, its directories, its limits, and what PID 1 does for it.
 //!
 //! What a fence takes away is shown in `node-sys`, which services have which rights in
 //! `machine-config`'s tests/rights; here is that a booted PID 1 gives exactly them.
@@ -12,13 +12,13 @@ use init::control::message::StateName;
 use crate::ask::{PATIENCE, until};
 use crate::boot::{Boot, Setup};
 use crate::inside::report;
-use crate::meddle;
-use crate::{Scenario, scenarios};
+use crate::{Scenario, look, meddle, scenarios};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     scenarios![
         a_service_that_is_not_root_has_its_groups_and_directories_of_its_own,
         a_service_that_may_ask_pid1_may_not_give_it_orders,
+        a_service_is_limited_on_the_disk_that_var_is_on_and_in_its_processes_without_saying_so,
     ]
 }
 
@@ -93,5 +93,26 @@ fn a_service_that_may_ask_pid1_may_not_give_it_orders(boot: &Boot) {
         meddle::touch("/run/go");
         pid1.until_another("victim", victim);
         report("root may");
+    });
+}
+
+fn a_service_is_limited_on_the_disk_that_var_is_on_and_in_its_processes_without_saying_so(boot: &Boot) {
+    let services = r#"
+        [[service]]
+        name = "writer"
+        exec = ["/usr/bin/actor", "stay"]
+        limits = { io-max = { write-mib = 5, reads = 100 } }
+        milestone = false
+    "#;
+    let disks = vec![boot.disk("data")];
+    boot.machine_with(Setup { services: services.to_owned(), disks, ..Setup::default() }, |pid1| {
+        // As long as there is no such disk, it is not started without a limit.
+        pid1.until("writer", StateName::Backoff);
+        meddle::mount("/dev/ubda", "ext4", "/var", "");
+        pid1.until("writer", StateName::Ready);
+        let limit = |file: &str| fs::read_to_string(look::group("writer").join(file)).unwrap();
+        let disk = fs::read_to_string("/sys/class/block/ubda/dev").unwrap();
+        assert_eq!(limit("io.max"), format!("{} rbps=max wbps=5242880 riops=100 wiops=max\n", disk.trim()));
+        assert_eq!(limit("pids.max"), "4096\n");
     });
 }

@@ -7,8 +7,10 @@
 use std::collections::BTreeMap;
 
 use super::access::{Group, is_directory_path};
-use super::sandbox::Sandbox;
-use super::spec::{Class, EdgeSpec, NoTimeout, ReadySpec, ReloadSpec, ServiceSpec, Start, StartTimeout};
+use super::sandbox::{Sandbox, SystemCalls};
+use super::spec::{
+    Class, EdgeSpec, IoMax, Limits, NoTimeout, ReadySpec, ReloadSpec, ServiceSpec, Start, StartTimeout,
+};
 use super::table::{Edge, EdgeKind, Liveness, Place, Ready, Reload, Table, Unit};
 use crate::name::ServiceName;
 use crate::span::Span;
@@ -21,6 +23,11 @@ const WANTED_WITHIN: Span = Span::from_secs(30);
 const LONGEST_PAUSE_CRITICAL: Span = Span::from_secs(60);
 /// The longest pause of any other.
 const LONGEST_PAUSE_ORDINARY: Span = Span::from_secs(300);
+
+/// The processes and threads of a service that does not say. Go has a thread per CPU at work and one per system call
+/// that waits: some hundreds for etcd or the API server on the largest machine. A service that goes round in fork(2)
+/// has cost the machine 100 MiB by then, and the other services nothing.
+const PIDS_MAX: u32 = 4096;
 
 /// What is wrong with a set of services.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -229,6 +236,13 @@ fn fields(spec: &ServiceSpec) -> Result<(), LayoutError> {
     {
         return wrong("sandbox", "privileged means no fence, so the other fields say nothing");
     }
+    let has = |calls: &SystemCalls| spec.sandbox.capabilities.contains(&calls.capability());
+    if !spec.sandbox.system_calls.iter().all(has) {
+        return wrong("sandbox", "without their capability its system-calls are refused all the same");
+    }
+    if spec.limits.io_max == Some(IoMax::default()) {
+        return wrong("limits", "an io-max says what it limits");
+    }
     Ok(())
 }
 
@@ -269,6 +283,12 @@ fn cycle(left: &BTreeMap<&ServiceName, &ServiceSpec>) -> String {
         at = next.and_then(|(edge, _)| left.get(&edge.service)).copied();
     }
     path.iter().map(|(name, how)| format!("{name} {how} ")).collect()
+}
+
+/// Its own, and what nobody goes without whose processes are not others' work.
+fn limits(spec: &ServiceSpec) -> Limits {
+    let pids_max = spec.limits.pids_max.or((!spec.sandbox.privileged).then_some(PIDS_MAX));
+    Limits { pids_max, ..spec.limits.clone() }
 }
 
 fn unit(spec: &ServiceSpec, place: &BTreeMap<&ServiceName, Place>) -> Unit {
@@ -332,7 +352,7 @@ fn unit(spec: &ServiceSpec, place: &BTreeMap<&ServiceName, Place>) -> Unit {
         directories: spec.directories.iter().map(|(path, mode)| (path.clone(), *mode)).collect(),
         oom_score_adjust: spec.oom_score_adjust,
         oom_policy: spec.oom_policy,
-        limits: spec.limits.clone(),
+        limits: limits(spec),
         sandbox: spec.sandbox.clone(),
         log: spec.log.clone(),
     }

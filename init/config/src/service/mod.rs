@@ -20,7 +20,7 @@ pub use layout::{DEPTH_MAX, LayoutError, layout};
 pub use overlay::{OVERLAY_MAX, Overlay};
 pub use sandbox::{Capability, Sandbox, SystemCalls};
 pub use spec::{
-    Class, EdgeSpec, ExitRule, IoWeight, KillScope, Limits, LivenessSpec, LogSpec, NoTimeout, OnLoss,
-    OomPolicy, ReadySpec, ReloadSpec, Restart, ServiceSpec, Start, StartTimeout, StopSignal, StopSpec,
+    Class, EdgeSpec, ExitRule, IoMax, KillScope, Limits, LivenessSpec, LogSpec, NoTimeout, OnLoss, OomPolicy,
+    ReadySpec, ReloadSpec, Restart, ServiceSpec, Start, StartTimeout, StopSignal, StopSpec,
 };
 pub use table::{Edge, EdgeKind, Liveness, Place, Ready, Reload, Table, TableError, Unit};

@@ -18,9 +18,9 @@ pub struct Sandbox {
     pub capabilities: BTreeSet<Capability>,
     /// Whether set-user-id programs may give it more.
     pub new_privileges: bool,
-    /// Which system calls it may make.
-    pub system_calls: SystemCalls,
-    /// Whether /tmp is its own.
+    /// System calls that it may make beside those that every service may.
+    pub system_calls: BTreeSet<SystemCalls>,
+    /// Whether /tmp is its own: 64 MiB and 16384 files at most.
     pub private_tmp: bool,
     /// Directories it may write to; everything else is read-only but /dev, /proc, /sys and its /tmp.
     /// Without any, nothing is remounted: the root is read-only by itself.
@@ -35,7 +35,7 @@ impl Default for Sandbox {
             privileged: false,
             capabilities: BTreeSet::new(),
             new_privileges: false,
-            system_calls: SystemCalls::Service,
+            system_calls: BTreeSet::new(),
             private_tmp: true,
             writable: BTreeSet::new(),
             hidden: BTreeSet::new(),
@@ -43,17 +43,29 @@ impl Default for Sandbox {
     }
 }
 
-/// Which system calls a service may make.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// System calls that change one thing of the machine, by what they change. What else would change it (reboot, kexec,
+/// modules, swap, keyrings, bpf, tracing), make a namespace, or go past the filter (io_uring) is nobody's but of who is
+/// privileged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SystemCalls {
-    /// All but those that change the machine: modules, mounts, clocks, reboot, kexec, swap, keyrings, bpf, tracing.
-    #[default]
-    Service,
-    /// As a service, and mounts and namespaces: for network and storage agents.
-    Setup,
-    /// All.
-    All,
+    /// The clock: for who asks others for the time.
+    Clock,
+    /// The machine's name: for who knows it.
+    HostName,
+    /// Mounts: for who makes file systems.
+    Mounts,
+}
+
+impl SystemCalls {
+    /// The capability without which the kernel refuses them.
+    #[must_use]
+    pub fn capability(self) -> Capability {
+        match self {
+            Self::Clock => Capability::SysTime,
+            Self::HostName | Self::Mounts => Capability::SysAdmin,
+        }
+    }
 }
 
 macro_rules! capabilities {

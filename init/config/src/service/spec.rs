@@ -5,6 +5,7 @@
 //! is `layout`'s. Figures and meanings follow reference/supervisors.md section 5.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
@@ -391,7 +392,7 @@ pub enum OomPolicy {
     Continue,
 }
 
-/// What a service may use; what is absent is not limited.
+/// What a service may use; what is absent is not limited, but for `pids-max`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Limits {
@@ -405,34 +406,27 @@ pub struct Limits {
     pub cpu_weight: Option<u16>,
     /// cgroup `cpu.max`, in percent of one CPU.
     pub cpu_max_percent: Option<u32>,
-    /// cgroup `pids.max`.
+    /// cgroup `pids.max`; 4096 when absent, and none for who is privileged.
     pub pids_max: Option<u32>,
-    /// cgroup `io.weight`.
-    pub io_weight: Option<IoWeight>,
+    /// cgroup `io.max` of the machine's disk.
+    pub io_max: Option<IoMax>,
     /// RLIMIT_NOFILE, soft and hard.
     pub open_files: Option<u32>,
 }
 
-/// cgroup `io.weight`, 1..=10000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "u16", into = "u16")]
-pub struct IoWeight(u16);
-
-impl TryFrom<u16> for IoWeight {
-    type Error = String;
-    fn try_from(weight: u16) -> Result<Self, String> {
-        if (1..=10_000).contains(&weight) {
-            Ok(Self(weight))
-        } else {
-            Err(format!("{weight} is not within 1..=10000"))
-        }
-    }
-}
-
-impl From<IoWeight> for u16 {
-    fn from(weight: IoWeight) -> u16 {
-        weight.0
-    }
+/// The most that a service may ask of the machine's disk, the one that /var is on, per second; a service with it starts
+/// only once that is mounted. There are no weights: our kernels have no scheduler that would go by them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct IoMax {
+    /// MiB read.
+    pub read_mib: Option<NonZeroU32>,
+    /// MiB written.
+    pub write_mib: Option<NonZeroU32>,
+    /// Reads.
+    pub reads: Option<NonZeroU32>,
+    /// Writes.
+    pub writes: Option<NonZeroU32>,
 }
 
 /// How much a service may say.

@@ -16,7 +16,7 @@ use crate::name::ServiceName;
 use crate::span::Span;
 
 /// The version of the layout below; init and table come from the same image, so any other is refused.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 /// Why bytes are no table.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

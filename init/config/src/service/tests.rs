@@ -77,6 +77,8 @@ fn fields_that_make_no_sense_are_refused_by_name() {
         ("ready = { by = \"exit\" }\n[liveness]\nask = [\"tcp\", \"1\"]", "liveness"),
         ("[restart]\nattempts = 3", "restart"),
         ("[sandbox]\nprivileged = true\nprivate-tmp = false", "sandbox"),
+        ("[sandbox]\nsystem-calls = [\"clock\"]\ncapabilities = [\"sys-admin\"]", "sandbox"),
+        ("limits = { io-max = {} }", "limits"),
         ("before-start = [[\"relative\"]]", "before-start"),
         ("environment = { \"A=B\" = \"c\" }", "environment"),
         ("requires = [{ service = \"b\", within = \"3s\" }]", "within"),
@@ -102,8 +104,16 @@ fn a_spec_says_little_and_means_the_defaults() {
 }
 
 #[test]
+fn nobody_makes_processes_without_end_but_who_makes_them_for_others() {
+    let of = |rest: &str| layout(&[spec("a", rest)]).unwrap().units[0].limits.pids_max;
+    assert_eq!(of(""), Some(4096));
+    assert_eq!(of("limits = { pids-max = 8 }"), Some(8));
+    assert_eq!(of("sandbox = { privileged = true }"), None);
+}
+
+#[test]
 fn what_is_written_is_read_again_and_another_version_is_refused() {
-    let rest = "requires = [{ service = \"b\", on-loss = \"restart\" }]\n[limits]\nio-weight = 50\n[sandbox]\ncapabilities = [\"net-admin\"]";
+    let rest = "requires = [{ service = \"b\", on-loss = \"restart\" }]\n[limits]\nio-max = { write-mib = 50 }\n[sandbox]\ncapabilities = [\"net-admin\"]";
     let table =
         layout(&[spec("a", rest), spec("b", "ready = { by = \"probe\", ask = [\"tcp\", \"1\"] }")]).unwrap();
     let bytes = table.encode().unwrap();
@@ -127,6 +137,8 @@ fn an_unknown_field_is_refused_wherever_it_is() {
         "ready = { by = \"exit\", often = true }",
         "[sandbox]\nroot = true",
         "[limits]\nram = 3",
+        "[limits]\nio-max = { reads = 0 }",
+        "[sandbox]\nsystem-calls = [\"all\"]",
     ] {
         let text = format!("name = \"a\"\ndescription = \"x\"\nexec = [\"/bin/x\"]\n{rest}");
         assert!(toml::from_str::<ServiceSpec>(&text).is_err(), "{rest}");

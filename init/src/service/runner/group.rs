@@ -4,17 +4,20 @@
 //! cgroup.events, whose change epoll reports while somebody waits for it.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind::NotFound, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use machine_config::service::{Place, Unit};
+use node_sys::block;
 use node_sys::event::{Interest, Poll};
 
 use crate::cgroup;
 use crate::supervisor::token::Token;
 
+/// Where the data of services is, on the disk that they may be limited on.
+const DATA: &str = "/var";
 /// More than cgroup.events and memory.events have.
 const EVENTS_MAX: usize = 1024;
 
@@ -47,11 +50,14 @@ impl Group {
         let path = Path::new(cgroup::SERVICES).join(unit.name.as_str());
         let make = || -> io::Result<Group> {
             fs::create_dir_all(&path)?;
-            for (file, value) in cgroup::settings(&unit.limits, unit.oom_policy) {
-                match fs::write(path.join(file), value) {
-                    // Every service says so by default; the kernel may have no memory controller.
-                    Err(error) if file != "memory.oom.group" => return Err(error),
-                    _ => {}
+            let disk = match unit.limits.io_max {
+                Some(_) => block::disk_at(Path::new(DATA))?,
+                None => String::new(),
+            };
+            for (file, value) in cgroup::settings(&unit.limits, unit.oom_policy, &disk) {
+                match File::options().write(true).open(path.join(file)) {
+                    Err(error) if error.kind() == NotFound && cgroup::BY_DEFAULT.contains(&file) => {}
+                    opened => opened?.write_all(value.as_bytes())?,
                 }
             }
             let memory = File::open(path.join("memory.events")).ok();
