@@ -28,6 +28,7 @@ mod version;
 mod whom;
 
 use anyhow::{Context as _, Result};
+use tokio::runtime::{Builder, Handle};
 
 use crate::cmd::Context;
 
@@ -104,7 +105,12 @@ pub fn run(verb: Verb, context: &Context) -> Result<()> {
     }
 }
 
-/// One thread is enough for as many machines as a table has rows.
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")
+/// Machines are asked on a thread of its own, and one is enough for as many as a table has rows: whoever reads our
+/// output may take their time over it, and no machine's deadline passes meanwhile.
+fn runtime() -> Result<Handle> {
+    let runtime = Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
+    let handle = runtime.handle().clone();
+    // It ends with the process.
+    std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    Ok(handle)
 }
