@@ -19,7 +19,6 @@ use rtnetlink::packet_route::address::AddressAttribute;
 
 use super::answer::{Api, Client, blocking, document, from_body, unexpected};
 use super::config;
-use super::host::network;
 use super::logs::Counters;
 use super::metrics::{self, Snapshot};
 use super::refusal::Refusal;
@@ -227,8 +226,8 @@ impl Api {
             let lines = |path: &str| host.text(path).lines().map(str::to_owned).collect();
             Network {
                 links: host.links(&addresses),
-                routes: network::routes(&host.text("proc/net/route")),
-                resolvers: network::resolvers(&host.text("etc/resolv.conf")),
+                routes: host.routes(),
+                resolvers: host.resolvers(),
                 time_servers: lines(paths::TIME_SERVERS),
                 lease: toml::from_str::<Lease>(&host.text(paths::LEASE)).ok(),
             }
