@@ -2,12 +2,13 @@
 //!
 //! `task` starts it; `server` takes connections (`census` says how many, `watched` how long) and `answer` turns a
 //! request into a reply: `verbs` one by one, `stream` what goes on (`followers` says for how many). `pid1` and `logs` (which is `keeper`) are whom it
-//! asks, `host` what it reads itself, `view` and `metrics` how things are said. It runs without privileges; when it
+//! asks, `host` what it reads itself, `view`, `chain` and `metrics` how things are said. It runs without privileges; when it
 //! dies, nothing else does.
 
 pub mod answer;
 pub mod body;
 pub mod census;
+pub mod chain;
 pub mod config;
 pub mod followers;
 pub mod host;

@@ -18,6 +18,7 @@ use node_api::verb::Verb;
 use rtnetlink::packet_route::address::AddressAttribute;
 
 use super::answer::{Api, Client, blocking, document, from_body, unexpected};
+use super::chain;
 use super::config;
 use super::logs::Counters;
 use super::metrics::{self, Snapshot};
@@ -212,11 +213,13 @@ impl Api {
 
     async fn boot(&self) -> Result<Boot, Refusal> {
         let (views, own) = (self.views().await?, self.own().await?);
+        let needs = self.look(|host| host.needs()).await?;
         Ok(Boot {
             id: self.look(|host| host.boot_id()).await?,
             began: began().to_string(),
             marks: view::marks(&own, &views),
             services: views.iter().filter_map(view::service_boot).collect(),
+            critical_chain: own.up.map(|up| chain::critical(up, &views, &needs)).unwrap_or_default(),
         })
     }
 

@@ -8,11 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use machine_config::service::{Place, Table};
 use node_api::reply::{Disk, Link, Memory, Mount, Pressure, Process, Route, Usage};
 
 use trust::pki::Facts;
 
 use super::{disks, memory, mounts, network, processes, usage};
+use crate::agent::paths;
 use crate::cgroup;
 
 /// Where the kernel shows itself.
@@ -135,6 +137,21 @@ impl Host {
     #[must_use]
     pub fn resolvers(&self) -> Vec<String> {
         network::resolvers(&self.text("etc/resolv.conf"))
+    }
+
+    /// Whom each service of the image waits for.
+    #[must_use]
+    pub fn needs(&self) -> BTreeMap<String, Vec<String>> {
+        let table = fs::read(self.path(paths::SERVICES)).ok().and_then(|bytes| Table::decode(&bytes).ok());
+        let units = table.map(|table| table.units).unwrap_or_default();
+        let name = |place: Place| Some(units.get(place.index())?.name.to_string());
+        units
+            .iter()
+            .map(|unit| {
+                let needs = unit.edges.iter().filter_map(|edge| name(edge.to)).collect();
+                (unit.name.to_string(), needs)
+            })
+            .collect()
     }
 
     /// What a service has used.
