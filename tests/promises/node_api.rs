@@ -1,10 +1,13 @@
 //! Machines say how they are and do what they are told, to those who may, over their own API.
 //!
 //! Every verb is asked from the host through the lab's switch, on the cluster that `cluster` booted,
-//! once that has shown what it shows. What stops, reboots and switches off is done to the second worker.
+//! once that has shown what it shows. What stops, reboots and switches off is done to the second worker, and at the
+//! very end to the first.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -35,14 +38,14 @@ pub fn trials() -> Vec<Trial> {
         trial("what_services_and_the_kernel_said_can_be_read_and_searched", logs),
         trial("metrics_are_what_prometheus_reads", metrics),
         trial("a_stopped_service_is_explained_and_comes_back_and_all_of_it_is_on_record", stop_and_start),
-        trial("a_service_that_others_need_is_stopped_with_them_or_not_at_all", cascade),
+        trial("what_changes_machines_wants_them_named_and_a_service_that_they_have", named),
         trial("a_held_service_stays_as_it_is_until_it_is_released", hold),
         trial("only_signals_that_its_spec_allows_reach_a_service", signal),
         trial("a_pid_1_that_replaces_itself_keeps_every_process_and_says_so", replace),
         trial("a_certificate_of_another_authority_or_an_expired_one_is_refused", strangers),
         trial("a_reader_that_calls_reboot_is_told_who_may_and_nothing_happens", roles),
         trial("a_reboot_is_answered_before_it_happens_and_the_machine_boots_anew", reboot),
-        trial("a_dead_machine_does_not_delay_the_others", dead),
+        trial("dead_machines_delay_neither_the_others_nor_each_other", dead),
     ]
 }
 
@@ -158,6 +161,7 @@ fn insides(shared: &Shared) -> Result<()> {
     ensure!(reply["resolvers"][0] == "10.77.0.1" && reply["lease"].is_null(), "{reply}");
     let routes = reply["routes"].as_array().context("no list of routes")?;
     ensure!(routes.iter().any(|route| route["gateway"] == "10.77.0.1"), "{reply}");
+    ensure!(routes.iter().any(|route| route["destination"] == "fe80::/64"), "no route of IPv6: {reply}");
     // The other worker has its address by DHCP.
     let leased = asker.one("w1", &["network"])?;
     ensure!(text(&leased["lease"], "address")?.starts_with("10.77.0.13/"), "{leased}");
@@ -177,7 +181,15 @@ fn boot(shared: &Shared) -> Result<()> {
     let api = stamps("kube-apiserver").context("kube-apiserver is not on the time line")?;
     let at = |field: &str| api[field].as_u64().with_context(|| format!("{field} of {api}"));
     ensure!(at("wanted_ms")? <= at("met_ms")?, "{api}");
-    ensure!(at("met_ms")? <= at("started_ms")? && at("started_ms")? <= at("ready_ms")?, "{api}");
+    let steps = ["met_ms", "prepared_ms", "started_ms", "executed_ms", "ready_ms"].map(at);
+    let steps: Vec<u64> = steps.into_iter().collect::<Result<_>>()?;
+    ensure!(steps.is_sorted(), "{api}");
+    // The chain begins with what needs nobody, and every link needs the one before it.
+    let chain = reply["critical_chain"].as_array().context("no critical chain")?;
+    ensure!(chain.first() == Some(&"storage".into()), "{chain:?}");
+    let ready = |name: &Value| stamps(name.as_str()?)?["ready_ms"].as_u64();
+    let moments: Vec<Option<u64>> = chain.iter().map(ready).collect();
+    ensure!(chain.len() > 3 && moments.is_sorted() && moments[0].is_some(), "{chain:?} at {moments:?}");
     let table = asker.text(&["boot", "--node", "cp1"])?;
     ensure!(table.contains("kube-apiserver") && table.contains(" up"), "{table}");
     Ok(())
@@ -248,26 +260,45 @@ fn logs(shared: &Shared) -> Result<()> {
 }
 
 fn metrics(shared: &Shared) -> Result<()> {
+    let text = scrape(shared, "etcd1")?;
+    exposition(&text)?;
+    let of_etcd = text.lines().filter(|line| line.contains("service=\"etcd\"")).count();
+    ensure!(of_etcd > 5, "{of_etcd} samples are about etcd");
+    // The kubelet got its certificates from the cluster, and keeps them in one file with their keys.
+    wait::until("when the kubelet's certificates end is told", patience(), || {
+        let text = scrape(shared, VICTIM)?;
+        for name in ["kubelet-client", "kubelet-server"] {
+            let label = format!("certificate=\"pki/{name}\"");
+            let row =
+                text.lines().find(|line| line.contains(&label)).with_context(|| format!("no {name}"))?;
+            let ends: Option<i64> = row.rsplit(' ').next().and_then(|value| value.parse().ok());
+            let now = std::time::UNIX_EPOCH.elapsed().context("reading the clock")?.as_secs();
+            ensure!(ends > i64::try_from(now).ok(), "{row}");
+        }
+        Ok(())
+    })
+}
+
+/// What Prometheus would read.
+fn scrape(shared: &Shared, machine: &str) -> Result<String> {
     let made = shared.cluster.made();
     let file = |name: &str| made.join("node-api").join(name).to_string_lossy().into_owned();
     let status: Value = serde_json::from_str(&cli::run(["lab", "status", shared.cluster.lab(), "--json"])?)
         .context("reading slipway lab status")?;
     let forwards = status["forwards"].as_array().context("the lab forwards no ports")?;
-    let own = |forward: &&Value| forward["name"] == "node-api/etcd1";
+    let name = format!("node-api/{machine}");
+    let own = |forward: &&Value| forward["name"] == name.as_str();
     let host = forwards.iter().find(own).and_then(|forward| forward["host"].as_str());
     let port = host.and_then(|host| host.rsplit(':').next()).context("the machine's own API has no port")?;
     let output = std::process::Command::new("curl")
         .args(["--silent", "--show-error", "--fail", "--max-time", "60", "--cacert", &file("ca.crt")])
         .args(["--cert", &file("admin.crt"), "--key", &file("admin.key")])
-        .args(["--connect-to", &format!("etcd1:7443:127.0.0.1:{port}"), "https://etcd1:7443/metrics"])
+        .args(["--connect-to", &format!("{machine}:7443:127.0.0.1:{port}")])
+        .arg(format!("https://{machine}:7443/metrics"))
         .output()
         .context("starting curl")?;
     ensure!(output.status.success(), "curl: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).context("reading the metrics")?;
-    exposition(&text)?;
-    let of_etcd = text.lines().filter(|line| line.contains("service=\"etcd\"")).count();
-    ensure!(of_etcd > 5, "{of_etcd} samples are about etcd");
-    Ok(())
+    String::from_utf8(output.stdout).context("reading the metrics")
 }
 
 /// Prometheus' text format: every sample belongs to the family that was announced last, and is a number.
@@ -345,15 +376,22 @@ fn stop_and_start(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-fn cascade(shared: &Shared) -> Result<()> {
+fn named(shared: &Shared) -> Result<()> {
     let asker = admin(shared);
-    // kubelet is ready only once containerd was, and others look at kubelet.
-    let refused = asker.attempt(&["services", "stop", "containerd", "--json"])?;
-    ensure!(!refused.status.success(), "stopping it everywhere was not said on purpose");
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    ensure!(said.contains("--node") && said.contains("--all"), "{said}");
-    let network = asker.refusal(VICTIM, &["services", "stop", "nobody"])?;
-    ensure!(network.contains("there is no service nobody"), "{network}");
+    for words in [
+        &["services", "stop", "containerd"][..],
+        &["services", "hold", "containerd"],
+        &["services", "signal", "containerd", "usr1"],
+        &["pid1", "reexec"],
+        &["reboot"],
+    ] {
+        let refused = asker.attempt(words)?;
+        ensure!(!refused.status.success(), "{words:?} was done everywhere, and nobody said so");
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        ensure!(said.contains("--node") && said.contains("--all"), "{words:?}: {said}");
+    }
+    let nobody = asker.refusal(VICTIM, &["services", "stop", "nobody"])?;
+    ensure!(nobody.contains("there is no service nobody"), "{nobody}");
     Ok(())
 }
 
@@ -393,7 +431,6 @@ fn signal(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// One more identity of the cluster.
 fn replace(shared: &Shared) -> Result<()> {
     let asker = admin(shared);
     let processes = || -> Result<Vec<(Value, Value, Value)>> {
@@ -418,6 +455,7 @@ fn replace(shared: &Shared) -> Result<()> {
     reaches(&asker, "kube-proxy", "ready").map(drop)
 }
 
+/// One more identity of the cluster.
 fn identity(shared: &Shared, name: &str, words: &[&str]) -> Result<Asker> {
     let made = shared.cluster.made();
     let directory = made.to_string_lossy();
@@ -492,8 +530,6 @@ fn roles(shared: &Shared) -> Result<()> {
 fn reboot(shared: &Shared) -> Result<()> {
     let asker = admin(shared);
     let before = boot_id(&asker, VICTIM)?;
-    let whom = asker.attempt(&["reboot"])?;
-    ensure!(!whom.status.success(), "all machines at once, and nobody said so");
     let reply = asker.one(VICTIM, &["reboot", "--reason", "because\nof a test"])?;
     ensure!(reply["changes"] == true, "{reply}");
     shared.cluster.console_line(VICTIM, &["shutting down (reboot)"], 0, patience())?;
@@ -515,28 +551,49 @@ fn reboot(shared: &Shared) -> Result<()> {
 
 fn dead(shared: &Shared) -> Result<()> {
     let asker = admin(shared);
-    let reply = asker.one(VICTIM, &["shutdown"])?;
-    ensure!(reply["changes"] == true, "{reply}");
     let lab = shared.cluster.lab();
-    wait::until("it is off", patience(), || {
+    let dead = ["w1", VICTIM];
+    for machine in dead {
+        let reply = asker.one(machine, &["shutdown"])?;
+        ensure!(reply["changes"] == true, "{reply}");
+    }
+    wait::until("they are off", patience(), || {
         let status: Value = serde_json::from_str(&cli::run(["lab", "status", lab, "--json"])?)
             .context("reading slipway lab status")?;
         let machines = status["machines"].as_array().context("the lab has no machines")?;
-        let own =
-            machines.iter().find(|machine| machine["name"] == VICTIM).context("it is not in the lab")?;
-        ensure!(own["power"]["power"] == "off", "{own}");
+        for name in dead {
+            let own =
+                machines.iter().find(|machine| machine["name"] == name).context("it is not in the lab")?;
+            ensure!(own["power"]["power"] == "off", "{own}");
+        }
         Ok(())
     })?;
+    let whom = ["--node", "w1,w2,lb1,etcd1", "--timeout", "8"];
     let begun = Instant::now();
-    let answers = asker.all(&["status", "--node", "lb1,etcd1,w2", "--timeout", "3"])?;
+    let answers = asker.all(&[&["status"][..], &whom].concat())?;
     let took = begun.elapsed();
-    ensure!(took < Duration::from_secs(30), "it took {} s", took.as_secs());
-    let [lb, etcd, dead] = &answers[..] else { anyhow::bail!("{answers:?}") };
+    ensure!(took < Duration::from_secs(14), "it took {} s, as if one waited for the other", took.as_secs());
+    let [lb, etcd, first, second] = &answers[..] else { anyhow::bail!("{answers:?}") };
     ensure!(lb["reply"]["stage"] == "up" && etcd["reply"]["stage"] == "up", "{answers:?}");
-    ensure!(dead["machine"] == VICTIM && dead["error"].is_string(), "{dead}");
-    let table = asker.attempt(&["status", "--timeout", "3"])?;
-    ensure!(!table.status.success(), "a machine that does not answer is not told by the exit status");
-    let rows = String::from_utf8_lossy(&table.stdout).into_owned();
-    ensure!(MACHINES.iter().all(|(machine, _)| rows.contains(machine)), "{rows}");
-    cli::run(["lab", "machine", "start", lab, VICTIM]).map(drop)
+    for (dead, name) in [first, second].into_iter().zip(dead) {
+        ensure!(dead["machine"] == name && dead["error"].is_string(), "{dead}");
+    }
+    for words in [&["status"][..], &["logs", "init", "--tail", "1"]] {
+        let all = [words, &whom].concat();
+        let begun = Instant::now();
+        let mut running = asker.command(&all)?.stdout(Stdio::piped()).spawn().context("starting slipway")?;
+        let printed = BufReader::new(running.stdout.take().context("no pipe")?);
+        let rows: Vec<(Duration, String)> = printed
+            .lines()
+            .map(|line| Ok((begun.elapsed(), line.context("reading what it prints")?)))
+            .collect::<Result<_>>()?;
+        let status = running.wait().context("waiting for slipway")?;
+        ensure!(!status.success(), "machines that do not answer are not told by the exit status");
+        for machine in ["lb1", "etcd1"] {
+            let row = rows.iter().find(|(_, line)| line.starts_with(machine));
+            let (at, _) = row.with_context(|| format!("no row of {machine}: {rows:?}"))?;
+            ensure!(*at < Duration::from_secs(5), "{machine} is told after {} s: {rows:?}", at.as_secs());
+        }
+    }
+    dead.into_iter().try_for_each(|machine| cli::run(["lab", "machine", "start", lab, machine]).map(drop))
 }

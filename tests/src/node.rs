@@ -4,7 +4,7 @@
 //! refusal or a silent machine is an answer, too.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -36,11 +36,19 @@ impl Asker {
     /// # Errors
     /// It can't be started.
     pub fn attempt(&self, words: &[&str]) -> Result<Output> {
+        self.command(words)?.output().context("starting slipway")
+    }
+
+    /// `slipway` with `words` and whom to ask.
+    ///
+    /// # Errors
+    /// There is no `slipway`.
+    pub fn command(&self, words: &[&str]) -> Result<Command> {
         let cluster = self.cluster.to_string_lossy();
         let mut all = words.to_vec();
         all.extend(["--cluster", &cluster]);
         all.extend(self.identity.iter().flat_map(|identity| ["--identity", identity]));
-        cli::attempt(all)
+        cli::command(all)
     }
 
     /// What it prints.

@@ -1,7 +1,7 @@
 //! One connection to one machine: HTTP/2 over TLS 1.3, with deadlines and limits.
 //!
 //! A refusal becomes an error in the machine's own words. Streams are read line by line; empty lines are the server's
-//! way to say that it is still there.
+//! way to say that it is still there. Ours are pings: a stream may have to wait until others have been read.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::Request;
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http2::{SendRequest, handshake};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use node_api::Verb;
-use node_api::limits::{ANSWER_BYTES_MAX, ANSWER_WITHIN, LINE_BYTES_MAX, STALLED_WITHIN};
+use node_api::limits::{ANSWER_BYTES_MAX, ANSWER_WITHIN, HEARTBEAT_EVERY, LINE_BYTES_MAX, STALLED_WITHIN};
 use node_api::reply::ErrorReply;
 use rustls::pki_types::ServerName;
 use serde::de::DeserializeOwned;
@@ -93,8 +93,12 @@ impl Connection {
                 .connect(name, stream)
                 .await
                 .context("greeting")?;
-            let (sender, connection) =
-                handshake(TokioExecutor::new(), TokioIo::new(stream)).await.context("greeting")?;
+            let (sender, connection) = Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(HEARTBEAT_EVERY)
+                .handshake(TokioIo::new(stream))
+                .await
+                .context("greeting")?;
             // Its end shows in the next request.
             tokio::spawn(connection);
             Ok(Self { sender, machine: machine.name.clone() })

@@ -15,8 +15,10 @@ pub const STRANGERS_MAX: usize = 64;
 pub const STRANGERS_PER_ADDRESS_MAX: usize = 24;
 /// Requests at a time on one HTTP/2 connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 16;
-/// Answers that go on until the client ends them (`follow`), from everybody.
+/// Logs and events that are read at a time, by everybody; with `follow` until the client ends it.
 pub const FOLLOWERS_MAX: usize = 32;
+/// By one client, which is its certificate's name: four people with a dashboard each, or eight who follow one log.
+pub const FOLLOWERS_PER_CLIENT_MAX: usize = 8;
 /// All headers of a request.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// The longest path with its query.

@@ -10,15 +10,15 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use node_api::Role;
-use node_api::limits::{ANSWER_WITHIN, BODY_BYTES_MAX, BODY_WITHIN, FOLLOWERS_MAX, PATH_BYTES_MAX};
+use node_api::limits::{ANSWER_WITHIN, BODY_BYTES_MAX, BODY_WITHIN, PATH_BYTES_MAX};
 use node_api::reply::ErrorCode;
 use node_api::verb::{Found, Shape, Verb, find};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::body::Body;
+use super::followers::Followers;
 use super::host::observe::Host;
 use super::logs::Logs;
 use super::pid1::Pid1;
@@ -39,7 +39,7 @@ pub struct Api {
     pub(super) pid1: Arc<dyn Pid1>,
     pub(super) logs: Arc<dyn Logs>,
     pub(super) host: Arc<Host>,
-    pub(super) followers: Arc<Semaphore>,
+    pub(super) followers: Followers,
 }
 
 impl std::fmt::Debug for Api {
@@ -52,7 +52,7 @@ impl Api {
     /// Asks these.
     #[must_use]
     pub fn new(pid1: Arc<dyn Pid1>, logs: Arc<dyn Logs>, host: Host) -> Self {
-        Self { pid1, logs, host: Arc::new(host), followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)) }
+        Self { pid1, logs, host: Arc::new(host), followers: Followers::default() }
     }
 
     /// Answers, whatever is asked.
@@ -107,7 +107,7 @@ impl Api {
                 Shape::Metrics => {
                     answer("text/plain; version=0.0.4; charset=utf-8", Body::whole(self.metrics().await?))
                 }
-                Shape::Lines => answer("application/x-ndjson", self.lines(verb, query).await?),
+                Shape::Lines => answer("application/x-ndjson", self.lines(verb, query, client).await?),
             })
         };
         let late =

@@ -12,11 +12,12 @@ use node_api::limits::HEARTBEAT_EVERY;
 use node_api::reply::ErrorCode;
 use node_api::request::{EventQuery, LogQuery};
 use node_api::verb::{Verb, is_service_name};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::answer::{Api, blocking, document, from_query, unexpected};
+use super::answer::{Api, Client, blocking, document, from_query, unexpected};
 use super::body::Body;
+use super::followers::{Full, Place};
 use super::logs::{LogReader, Next};
 use super::refusal::Refusal;
 use super::verbs::began;
@@ -35,9 +36,9 @@ const KERNEL: &str = "kernel";
 
 impl Api {
     /// The stream that a verb answers.
-    pub(super) async fn lines(&self, verb: Verb, query: &str) -> Result<Body, Refusal> {
+    pub(super) async fn lines(&self, verb: Verb, query: &str, client: &Client) -> Result<Body, Refusal> {
         match verb {
-            Verb::Logs => self.logs(from_query(query)?).await,
+            Verb::Logs => self.logs(from_query(query)?, client).await,
             Verb::Dmesg => {
                 let query: LogQuery = from_query(query)?;
                 if query.service.is_some() {
@@ -46,27 +47,32 @@ impl Api {
                         "reading the query: the kernel is the service",
                     ));
                 }
-                self.logs(LogQuery { service: Some(KERNEL.to_owned()), ..query }).await
+                self.logs(LogQuery { service: Some(KERNEL.to_owned()), ..query }, client).await
             }
-            Verb::Events => self.events(from_query(query)?).await,
+            Verb::Events => self.events(from_query(query)?, client).await,
             _ => Err(unexpected()),
         }
     }
 
     /// A place among those that hold a thread, or ask again and again.
-    fn follower(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        let full = |_| Refusal::new(ErrorCode::TooMany, "too many are reading logs or following already");
-        Arc::clone(&self.followers).try_acquire_owned().map_err(full)
+    fn follower(&self, client: &Client) -> Result<Place, Refusal> {
+        self.followers.enter(&client.name).map_err(|full| {
+            let message = match full {
+                Full::Everybody => "too many are reading logs or events already".to_owned(),
+                Full::Client => format!("{} reads too many logs or events already", client.name),
+            };
+            Refusal::new(ErrorCode::TooMany, message)
+        })
     }
 
-    async fn logs(&self, query: LogQuery) -> Result<Body, Refusal> {
+    async fn logs(&self, query: LogQuery, client: &Client) -> Result<Body, Refusal> {
         if query.service.as_deref().is_some_and(|service| !is_service_name(service)) {
             return Err(Refusal::new(ErrorCode::BadRequest, "reading the query: that is no service's name"));
         }
         if query.failure.is_some() && query.service.is_none() {
             return Err(Refusal::new(ErrorCode::BadRequest, "reading the query: a failure needs a service"));
         }
-        let place = self.follower()?;
+        let place = self.follower(client)?;
         let logs = Arc::clone(&self.logs);
         let reader = blocking(move || logs.open(&query))
             .await?
@@ -79,8 +85,8 @@ impl Api {
         Ok(body)
     }
 
-    async fn events(&self, query: EventQuery) -> Result<Body, Refusal> {
-        let place = self.follower()?;
+    async fn events(&self, query: EventQuery, client: &Client) -> Result<Body, Refusal> {
+        let place = self.follower(client)?;
         let pid1 = Arc::clone(&self.pid1);
         let (sender, body) = Body::pieces();
         let ask = move |since: u64| {

@@ -18,8 +18,8 @@ use node_api::verb::Verb;
 use rtnetlink::packet_route::address::AddressAttribute;
 
 use super::answer::{Api, Client, blocking, document, from_body, unexpected};
+use super::chain;
 use super::config;
-use super::host::network;
 use super::logs::Counters;
 use super::metrics::{self, Snapshot};
 use super::refusal::Refusal;
@@ -213,11 +213,13 @@ impl Api {
 
     async fn boot(&self) -> Result<Boot, Refusal> {
         let (views, own) = (self.views().await?, self.own().await?);
+        let needs = self.look(|host| host.needs()).await?;
         Ok(Boot {
             id: self.look(|host| host.boot_id()).await?,
             began: began().to_string(),
             marks: view::marks(&own, &views),
             services: views.iter().filter_map(view::service_boot).collect(),
+            critical_chain: own.up.map(|up| chain::critical(up, &views, &needs)).unwrap_or_default(),
         })
     }
 
@@ -227,8 +229,8 @@ impl Api {
             let lines = |path: &str| host.text(path).lines().map(str::to_owned).collect();
             Network {
                 links: host.links(&addresses),
-                routes: network::routes(&host.text("proc/net/route")),
-                resolvers: network::resolvers(&host.text("etc/resolv.conf")),
+                routes: host.routes(),
+                resolvers: host.resolvers(),
                 time_servers: lines(paths::TIME_SERVERS),
                 lease: toml::from_str::<Lease>(&host.text(paths::LEASE)).ok(),
             }

@@ -58,7 +58,9 @@ fn stamps(stamps: message::Stamps) -> Stamps {
     Stamps {
         wanted_ms: stamps.wanted,
         met_ms: stamps.met,
+        prepared_ms: stamps.prepared,
         started_ms: stamps.started,
+        executed_ms: stamps.executed,
         ready_ms: stamps.ready,
     }
 }

@@ -227,8 +227,12 @@ pub struct Stamps {
     pub wanted: Option<u64>,
     /// What it needs was there.
     pub met: Option<u64>,
-    /// Its process was made.
+    /// Its group was made.
+    pub prepared: Option<u64>,
+    /// What runs before it had run, and its own process was wanted.
     pub started: Option<u64>,
+    /// That process runs its program.
+    pub executed: Option<u64>,
     /// It was ready or done.
     pub ready: Option<u64>,
 }

@@ -1,6 +1,7 @@
 //! `slipway boot`: when machines and their services reached what.
 //!
-//! Marks of the machine and services on one time line, by the moment that each was ready.
+//! Marks of the machine and services on one time line, by the moment that each was ready. Those that the machine was
+//! not up without are numbered as a chain: each waited for the one before it.
 
 use anyhow::Result;
 use node_api::Verb;
@@ -21,7 +22,9 @@ pub struct Args {
     whom: Whom,
 }
 
-const HEAD: [&str; 5] = ["AT", "WHAT", "STATE", "WAITED", "STARTING"];
+/// From when it was wanted until its needs were met, from there until its process was made, from there until that ran
+/// its program, and from there until it was ready; and its place among those that the machine waited for.
+const HEAD: [&str; 8] = ["AT", "WHAT", "STATE", "WAITING", "PREPARING", "EXECUTING", "STARTING", "CHAIN"];
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     show::table::<Boot>(&args.whom, context, &Question::of(Verb::Boot), &HEAD, rows)
@@ -31,13 +34,14 @@ fn rows(boot: &Boot) -> Vec<Vec<Cell>> {
     let mark = |at: u64, name: &str| (at, vec![at_text(at).into(), Cell::toned(name, Tone::Busy)]);
     let mut rows: Vec<(u64, Vec<Cell>)> =
         boot.marks.iter().map(|each| mark(each.at_ms, &each.name)).collect();
-    rows.extend(boot.services.iter().map(service));
+    let link = |service: &ServiceBoot| boot.critical_chain.iter().position(|name| *name == service.name);
+    rows.extend(boot.services.iter().map(|each| service(each, link(each))));
     rows.sort_by_key(|(at, _)| *at);
     rows.into_iter().map(|(_, cells)| cells).collect()
 }
 
 /// What is not ready yet comes last.
-fn service(service: &ServiceBoot) -> (u64, Vec<Cell>) {
+fn service(service: &ServiceBoot, link: Option<usize>) -> (u64, Vec<Cell>) {
     let stamps = service.stamps;
     let between = |from: Option<u64>, to: Option<u64>| match (from, to) {
         (Some(from), Some(to)) => format!("{} ms", to.saturating_sub(from)),
@@ -48,7 +52,10 @@ fn service(service: &ServiceBoot) -> (u64, Vec<Cell>) {
         service.name.as_str().into(),
         state(service.state, true),
         between(stamps.wanted_ms, stamps.met_ms).into(),
-        between(stamps.started_ms, stamps.ready_ms).into(),
+        between(stamps.met_ms, stamps.started_ms).into(),
+        between(stamps.started_ms, stamps.executed_ms).into(),
+        between(stamps.executed_ms, stamps.ready_ms).into(),
+        link.map(|link| (link + 1).to_string()).unwrap_or_default().into(),
     ];
     (stamps.ready_ms.unwrap_or(u64::MAX), cells)
 }
@@ -75,9 +82,13 @@ mod tests {
             id: String::new(),
             began: String::new(),
             marks: vec![BootMark { name: "up".to_owned(), at_ms: 900 }],
-            services: vec![service("late", None), service("etcd", Some(500))],
+            services: vec![service("late", None), service("etcd", Some(500)), service("pki", Some(400))],
+            critical_chain: vec!["pki".to_owned(), "etcd".to_owned()],
         };
-        let order: Vec<Cell> = rows(&boot).into_iter().map(|mut cells| cells.remove(1)).collect();
-        assert_eq!(order, ["etcd".into(), Cell::toned("up", Tone::Busy), "late".into()]);
+        let rows = rows(&boot);
+        let order: Vec<&Cell> = rows.iter().map(|cells| &cells[1]).collect();
+        assert_eq!(order, [&"pki".into(), &"etcd".into(), &Cell::toned("up", Tone::Busy), &"late".into()]);
+        let links: Vec<Option<Cell>> = rows.iter().map(|cells| cells.get(7).cloned()).collect();
+        assert_eq!(links, [Some("1"), Some("2"), None, Some("")].map(|text| text.map(Cell::from)));
     }
 }

@@ -1,8 +1,8 @@
 //! `slipway reboot` and `slipway shutdown`: the end of machines.
 //!
-//! Whose end is meant has to be said: by name, or `--all`.
+//! The reason is kept with the machines' logs, next to who wanted it.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use node_api::Verb;
 use node_api::reply::Accepted;
 use node_api::request::EndRequest;
@@ -10,7 +10,7 @@ use node_api::request::EndRequest;
 use super::paint::Tone;
 use super::show;
 use super::table::Cell;
-use super::whom::Whom;
+use super::whom::Named;
 use crate::cmd::Context;
 use crate::node::client::Question;
 
@@ -23,20 +23,14 @@ pub struct Args {
     /// Kill services instead of stopping them, also when they are being stopped already
     #[arg(long)]
     now: bool,
-    /// All machines of the cluster
-    #[arg(long)]
-    all: bool,
     #[command(flatten)]
-    whom: Whom,
+    named: Named,
 }
 
 pub(super) fn run(args: &Args, verb: Verb, context: &Context) -> Result<()> {
-    if !args.all && !args.whom.names_machines() {
-        bail!("which machines? name them with --node, or say --all");
-    }
     let question =
         Question::of(verb).with_body(&EndRequest { reason: args.reason.clone(), now: args.now })?;
-    show::table::<Accepted>(&args.whom, context, &question, &["OUTCOME"], |accepted| {
+    show::table::<Accepted>(args.named.whom()?, context, &question, &["OUTCOME"], |accepted| {
         let outcome = if accepted.changes { "on its way down" } else { "was on its way down already" };
         vec![vec![Cell::toned(outcome, Tone::Good)]]
     })

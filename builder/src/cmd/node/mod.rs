@@ -28,6 +28,7 @@ mod version;
 mod whom;
 
 use anyhow::{Context as _, Result};
+use tokio::runtime::{Builder, Handle};
 
 use crate::cmd::Context;
 
@@ -104,7 +105,57 @@ pub fn run(verb: Verb, context: &Context) -> Result<()> {
     }
 }
 
-/// One thread is enough for as many machines as a table has rows.
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")
+/// Machines are asked on a thread of its own, and one is enough for as many as a table has rows: whoever reads our
+/// output may take their time over it, and no machine's deadline passes meanwhile.
+fn runtime() -> Result<Handle> {
+    let runtime = Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
+    let handle = runtime.handle().clone();
+    // It ends with the process.
+    std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    Ok(handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use node_api::verb::{Method, TABLE};
+
+    use crate::cmd::Cli;
+
+    #[test]
+    fn what_changes_machines_wants_to_be_told_which() {
+        let orders = [
+            "services start etcd",
+            "services stop etcd --cascade",
+            "services restart etcd",
+            "services reload etcd",
+            "services reset etcd",
+            "services signal etcd hup",
+            "services hold etcd",
+            "services release etcd",
+            "pid1 reexec",
+            "reboot",
+            "shutdown --reason test",
+        ];
+        for order in orders {
+            let parse = |more: &[&str]| {
+                Cli::try_parse_from(
+                    ["slipway"].into_iter().chain(order.split(' ')).chain(more.iter().copied()),
+                )
+            };
+            // Nobody is asked: there is no such cluster.
+            let run = |more: &[&str]| {
+                let cli = parse(&[&["--cluster", "/nonexistent"], more].concat()).unwrap();
+                let context = cli.context();
+                cli.run(&context).unwrap_err().to_string()
+            };
+            assert!(run(&[]).contains("--all"), "{order}: {}", run(&[]));
+            for told in [&["--all"][..], &["--node", "w1"]] {
+                assert!(run(told).contains("/nonexistent"), "{order}: {}", run(told));
+            }
+            assert!(parse(&["--all", "--node", "w1"]).is_err(), "{order}");
+        }
+        let changing = TABLE.iter().filter(|route| route.method == Method::Post).count();
+        assert_eq!(orders.len(), changing, "a verb is missing here");
+    }
 }

@@ -10,7 +10,7 @@ use node_api::reply::Accepted;
 use super::paint::Tone;
 use super::show;
 use super::table::Cell;
-use super::whom::Whom;
+use super::whom::Named;
 use crate::cmd::Context;
 use crate::node::client::Question;
 
@@ -30,12 +30,12 @@ enum What {
 #[derive(Debug, clap::Args)]
 struct Reexec {
     #[command(flatten)]
-    whom: Whom,
+    named: Named,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let What::Reexec(Reexec { whom }) = &args.what;
-    show::table::<Accepted>(whom, context, &Question::of(Verb::Reexec), &["OUTCOME"], |_| {
+    let What::Reexec(Reexec { named }) = &args.what;
+    show::table::<Accepted>(named.whom()?, context, &Question::of(Verb::Reexec), &["OUTCOME"], |_| {
         vec![vec![Cell::toned("replaces itself", Tone::Good)]]
     })
 }

@@ -43,16 +43,18 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
             ]]
         });
     }
-    let said = show::ask::<Config>(&args.whom, &question)?;
-    for (machine, answer) in &said {
-        match answer {
-            Ok(config) => {
-                let source = clean(&config.source);
-                print::line(format_args!("# {}, from {source}; secrets left out", machine.name))?;
-                config.text.lines().try_for_each(|line| print::line(clean(line)))?;
+    let target = args.whom.target()?;
+    show::batches::<Config>(&args.whom, &target, &question, |said| {
+        for (machine, answer) in said {
+            match answer {
+                Ok(config) => {
+                    let source = clean(&config.source);
+                    print::line(format_args!("# {}, from {source}; secrets left out", machine.name))?;
+                    config.text.lines().try_for_each(|line| print::line(clean(line)))?;
+                }
+                Err(error) => eprintln!("{}: {}", machine.name, clean(&format!("{error:#}"))),
             }
-            Err(error) => eprintln!("{}: {}", machine.name, clean(&format!("{error:#}"))),
         }
-    }
-    show::verdict(&said)
+        Ok(())
+    })
 }

@@ -1,9 +1,9 @@
 //! `slipway services`: what runs on machines, and what is done to it.
 //!
-//! Without a verb it lists. The others take a service and, like all verbs, every machine that is not left out by
-//! `--node`: stopping etcd everywhere should be said on purpose, so stop and restart want `--node` or `--all`.
+//! Without a verb it lists, on all machines. The others take a service and the machines on which it is meant: what is
+//! done to etcd everywhere is done on purpose.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use node_api::Verb;
 use node_api::reply::{Accepted, Service, Services, State};
 use node_api::request::{Signal, SignalRequest, StopRequest};
@@ -11,7 +11,7 @@ use node_api::request::{Signal, SignalRequest, StopRequest};
 use super::paint::Tone;
 use super::show::{self, bytes};
 use super::table::Cell;
-use super::whom::Whom;
+use super::whom::{Named, Whom};
 use crate::cmd::Context;
 use crate::node::client::Question;
 
@@ -58,7 +58,7 @@ struct One {
     /// The service
     service: String,
     #[command(flatten)]
-    whom: Whom,
+    named: Named,
 }
 
 #[derive(Debug, clap::Args)]
@@ -68,11 +68,8 @@ struct Down {
     /// Stop those that would lose it, too
     #[arg(long)]
     cascade: bool,
-    /// On every machine
-    #[arg(long)]
-    all: bool,
     #[command(flatten)]
-    whom: Whom,
+    named: Named,
 }
 
 #[derive(Debug, clap::Args)]
@@ -83,7 +80,7 @@ struct Send {
     #[arg(value_parser = signal)]
     signal: Signal,
     #[command(flatten)]
-    whom: Whom,
+    named: Named,
 }
 
 fn signal(text: &str) -> Result<Signal, String> {
@@ -92,7 +89,7 @@ fn signal(text: &str) -> Result<Signal, String> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let one = |one: &One, verb| order(&one.whom, context, &Question::about(verb, &one.service));
+    let one = |one: &One, verb| order(&one.named, context, &Question::about(verb, &one.service));
     match &args.order {
         None => list(&args.whom, context),
         Some(Order::List(args)) => list(&args.whom, context),
@@ -105,21 +102,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         Some(Order::Release(args)) => one(args, Verb::Release),
         Some(Order::Signal(args)) => {
             let request = SignalRequest { signal: args.signal };
-            order(&args.whom, context, &Question::about(Verb::Signal, &args.service).with_body(&request)?)
+            order(&args.named, context, &Question::about(Verb::Signal, &args.service).with_body(&request)?)
         }
     }
 }
 
 fn down(args: &Down, verb: Verb, context: &Context) -> Result<()> {
-    if !args.all && !args.whom.names_machines() {
-        bail!("on which machines? name them with --node, or say --all");
-    }
     let request = StopRequest { cascade: args.cascade };
-    order(&args.whom, context, &Question::about(verb, &args.service).with_body(&request)?)
+    order(&args.named, context, &Question::about(verb, &args.service).with_body(&request)?)
 }
 
-fn order(whom: &Whom, context: &Context, question: &Question) -> Result<()> {
-    show::table::<Accepted>(whom, context, question, &["OUTCOME", "EVENTS"], |accepted| {
+fn order(named: &Named, context: &Context, question: &Question) -> Result<()> {
+    show::table::<Accepted>(named.whom()?, context, question, &["OUTCOME", "EVENTS"], |accepted| {
         let outcome = if accepted.changes { "being done" } else { "was so already" };
         vec![vec![Cell::toned(outcome, Tone::Good), format!("from {}", accepted.next_event).into()]]
     })

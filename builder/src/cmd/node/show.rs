@@ -1,6 +1,8 @@
 //! What the verbs have in common that ask for a document: ask everybody, show everything, fail if anybody failed.
 //!
-//! JSON is one array with an object per machine: `machine`, and `reply` or `error`.
+//! A table grows as machines answer: those that do at once in their order, the late below them, under the same head.
+//! JSON is one array with an object per machine: `machine`, and `reply` or `error`; it is whole or not there, so it
+//! comes when everybody has answered.
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -13,6 +15,7 @@ use super::table::{Cell, Table};
 use super::whom::Whom;
 use super::{Unanswered, runtime};
 use crate::cmd::Context;
+use crate::node::Target;
 use crate::node::client::Question;
 use crate::node::fan::{self, Said};
 
@@ -24,40 +27,59 @@ pub(super) fn table<T: Serialize + DeserializeOwned + Send + 'static>(
     head: &[&str],
     rows: impl Fn(&T) -> Vec<Vec<Cell>>,
 ) -> Result<()> {
-    let said = ask::<T>(whom, question)?;
+    let target = whom.target()?;
     if context.json {
-        print_json(&said)?;
-        return verdict(&said);
+        return json::<T>(whom, &target, question);
     }
     let head: Vec<&str> = std::iter::once("MACHINE").chain(head.iter().copied()).collect();
-    let mut table = Table::new(&head);
-    for (machine, answer) in &said {
-        match answer {
-            Ok(reply) => {
-                for cells in rows(reply) {
-                    table.row(std::iter::once(Cell::from(machine.name.as_str())).chain(cells).collect());
+    let names = target.machines.iter().map(|machine| machine.name.as_str());
+    let mut table = Table::new(&head, names);
+    let paint = Paint::for_stdout();
+    batches::<T>(whom, &target, question, |said| {
+        for (machine, answer) in said {
+            match answer {
+                Ok(reply) => {
+                    for cells in rows(reply) {
+                        table.row(std::iter::once(Cell::from(machine.name.as_str())).chain(cells).collect());
+                    }
+                }
+                Err(error) => {
+                    table.note(machine.name.as_str().into(), Cell::toned(format!("{error:#}"), Tone::Bad));
                 }
             }
-            Err(error) => {
-                table.note(machine.name.as_str().into(), Cell::toned(format!("{error:#}"), Tone::Bad))
-            }
         }
-    }
-    print::all(&table.render(Paint::for_stdout()).to_string())?;
-    verdict(&said)
+        print::all(&table.render(paint))
+    })
 }
 
-/// Asks `question` of everybody.
-pub(super) fn ask<T: DeserializeOwned + Send + 'static>(
+/// Asks `question` of everybody, and has `tell` told what machines say as they say it.
+pub(super) fn batches<T: DeserializeOwned + Send + 'static>(
     whom: &Whom,
+    target: &Target,
     question: &Question,
-) -> Result<Vec<Said<T>>> {
-    let target = whom.target()?;
-    Ok(runtime()?.block_on(fan::ask::<T>(&target, question, whom.within())))
+    mut tell: impl FnMut(&[Said<T>]) -> Result<()>,
+) -> Result<()> {
+    runtime()?.block_on(async {
+        let mut asked = fan::ask::<T>(target, question, whom.within());
+        let mut failed = 0;
+        loop {
+            let said = asked.batch().await;
+            if said.is_empty() {
+                return verdict(failed, target);
+            }
+            failed += failures(&said);
+            tell(&said)?;
+        }
+    })
 }
 
-/// Prints what was said, for programs.
-pub(super) fn print_json<T: Serialize>(said: &[Said<T>]) -> Result<()> {
+/// Asks `question` of everybody, and prints for programs what was said.
+fn json<T: Serialize + DeserializeOwned + Send + 'static>(
+    whom: &Whom,
+    target: &Target,
+    question: &Question,
+) -> Result<()> {
+    let said = runtime()?.block_on(async { fan::ask::<T>(target, question, whom.within()).all().await });
     let all: Vec<Value> = said
         .iter()
         .map(|(machine, answer)| match answer {
@@ -65,14 +87,19 @@ pub(super) fn print_json<T: Serialize>(said: &[Said<T>]) -> Result<()> {
             Err(error) => json!({ "machine": machine.name, "error": format!("{error:#}") }),
         })
         .collect();
-    print::line(serde_json::to_string_pretty(&all).context("writing down the answers")?)
+    print::line(serde_json::to_string_pretty(&all).context("writing down the answers")?)?;
+    verdict(failures(&said), target)
+}
+
+fn failures<T>(said: &[Said<T>]) -> usize {
+    said.iter().filter(|(_, answer)| answer.is_err()).count()
 }
 
 /// Whether everybody answered.
-pub(super) fn verdict<T>(said: &[Said<T>]) -> Result<()> {
-    match said.iter().filter(|(_, answer)| answer.is_err()).count() {
+fn verdict(failed: usize, target: &Target) -> Result<()> {
+    match failed {
         0 => Ok(()),
-        failed => Err(Unanswered { failed, all: said.len() }.into()),
+        failed => Err(Unanswered { failed, all: target.machines.len() }.into()),
     }
 }
 

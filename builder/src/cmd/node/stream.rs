@@ -1,16 +1,20 @@
 //! What the verbs have in common that read streams: all machines at once, one stdout.
 //!
-//! Without `--follow` everything is read and then merged by time; with it, lines come as they come, and a machine that
-//! breaks off is told on stderr while the others go on. JSON is a line per document, with `machine` added; one
-//! that breaks off is a line, too, with `error`.
+//! Lines are merged by time while they come; each machine has a few that wait for their turn, and is not read further
+//! until they have had it. Whoever keeps the others waiting is not waited for, and its lines come when they come; with
+//! `--follow` nobody is waited for. A machine that breaks off is told on stderr. JSON is a line per document, with
+//! `machine` added; one that breaks off is a line, too, with `error`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::task::{Context as Task, Poll};
 
 use anyhow::{Context as _, Result, anyhow};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::print;
 use super::table::clean;
@@ -18,10 +22,11 @@ use super::whom::Whom;
 use super::{Unanswered, runtime};
 use crate::cmd::Context;
 use crate::node::client::{Connection, Question};
+use crate::node::fan::GRACE;
 use crate::node::{Machine, Target};
 
-/// Documents that wait to be printed.
-const WAITING: usize = 1024;
+/// Documents of one machine that wait for their turn.
+const WAITING: usize = 64;
 
 /// Whether a stream ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +44,6 @@ pub(super) struct Telling<T> {
     /// Its line for people, without the machine's name.
     pub line: fn(&T) -> String,
 }
-
-type Piece<T> = (String, Result<T>);
 
 /// Reads `question` from everybody and prints it.
 pub(super) fn print<T: Serialize + DeserializeOwned + Send + 'static>(
@@ -73,16 +76,14 @@ pub(super) fn print<T: Serialize + DeserializeOwned + Send + 'static>(
         Ok(())
     };
     runtime()?.block_on(async {
-        let mut pieces = start::<T>(&target, question, whom);
-        let mut kept: BTreeMap<String, VecDeque<T>> = BTreeMap::new();
-        while let Some((machine, piece)) = pieces.recv().await {
+        let mut merged = start::<T>(&target, question, whom, until, telling.time);
+        while let Some((machine, piece)) = merged.next().await {
             match piece {
-                Ok(document) if until == Until::Stopped => show(&machine, &document)?,
-                Ok(document) => kept.entry(machine).or_default().push_back(document),
-                Err(error) => fail(&machine, &error)?,
+                Ok(document) => show(machine, &document)?,
+                Err(error) => fail(machine, &error)?,
             }
         }
-        merged(kept, telling.time).iter().try_for_each(|(machine, document)| show(machine, document))
+        anyhow::Ok(())
     })?;
     match failed {
         0 => Ok(()),
@@ -90,52 +91,136 @@ pub(super) fn print<T: Serialize + DeserializeOwned + Send + 'static>(
     }
 }
 
-/// All machines' documents by time. Each machine's own stay in the order in which it told them: its clock may have been
-/// set in between, and what happened in the same microsecond has an order, too.
-fn merged<T>(mut kept: BTreeMap<String, VecDeque<T>>, time: fn(&T) -> &str) -> Vec<(String, T)> {
-    // RFC 3339 in UTC sorts as text, but for fractions of different lengths; those are parsed.
-    let moment = |document: &T| time(document).parse::<jiff::Timestamp>().ok();
-    let mut merged = Vec::new();
-    loop {
-        let heads = kept.iter().filter_map(|(machine, own)| Some((moment(own.front()?), machine)));
-        let Some(machine) = heads.min().map(|(_, machine)| machine.clone()) else { return merged };
-        let document = kept.get_mut(&machine).and_then(VecDeque::pop_front);
-        merged.extend(document.map(|document| (machine, document)));
+/// What a machine says next.
+enum Next<T> {
+    /// Not known yet, and the others wait for it.
+    Awaited,
+    /// Not known yet, and the others go on without it.
+    Late,
+    /// This, which happened then. What has no moment comes first: that the machine breaks off.
+    Known(Option<Timestamp>, Result<T>),
+    /// Nothing any more.
+    Nothing,
+}
+
+/// One machine's documents, in the order in which it tells them: its clock may have been set in between, and what
+/// happened in the same microsecond has an order, too.
+struct Source<T> {
+    machine: String,
+    coming: mpsc::Receiver<Result<T>>,
+    next: Next<T>,
+}
+
+/// All machines' documents.
+struct Merged<T> {
+    sources: Vec<Source<T>>,
+    until: Until,
+    time: fn(&T) -> &str,
+}
+
+impl<T> Merged<T> {
+    /// The earliest of what the machines say next, and whose it is; none when all have ended.
+    async fn next(&mut self) -> Option<(&str, Result<T>)> {
+        self.heard(|all| {
+            all.iter().any(|source| matches!(source.next, Next::Known(..)))
+                || all.iter().all(|source| matches!(source.next, Next::Nothing))
+        })
+        .await;
+        let nobody_awaited =
+            |all: &[Source<T>]| !all.iter().any(|source| matches!(source.next, Next::Awaited));
+        if timeout(GRACE, self.heard(nobody_awaited)).await.is_err() {
+            for source in &mut self.sources {
+                if matches!(source.next, Next::Awaited) {
+                    source.next = Next::Late;
+                }
+            }
+        }
+        // RFC 3339 in UTC sorts as text, but for fractions of different lengths: hence moments.
+        let known = self.sources.iter_mut().filter_map(|source| match source.next {
+            Next::Known(at, _) => Some((at, source)),
+            _ => None,
+        });
+        let (_, earliest) = known.min_by_key(|(at, _)| *at)?;
+        let unknown = self.until.before_it_is_known();
+        match std::mem::replace(&mut earliest.next, unknown) {
+            Next::Known(_, piece) => Some((&earliest.machine, piece)),
+            _ => None,
+        }
+    }
+
+    /// Listens to all machines until that is `enough`.
+    async fn heard(&mut self, enough: impl Fn(&[Source<T>]) -> bool) {
+        poll_fn(|task| {
+            for source in &mut self.sources {
+                source.listen(task, self.time);
+            }
+            if enough(&self.sources) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 
-/// A task per machine, all of which put into one channel.
+impl<T> Source<T> {
+    /// Takes what the machine says next, if it has said it.
+    fn listen(&mut self, task: &mut Task<'_>, time: fn(&T) -> &str) {
+        if matches!(self.next, Next::Awaited | Next::Late)
+            && let Poll::Ready(piece) = self.coming.poll_recv(task)
+        {
+            self.next = match piece {
+                Some(Ok(document)) => Next::Known(time(&document).parse().ok(), Ok(document)),
+                Some(Err(error)) => Next::Known(None, Err(error)),
+                None => Next::Nothing,
+            };
+        }
+    }
+}
+
+impl Until {
+    /// Nobody knows when there is a line to be followed, so nobody waits for it.
+    fn before_it_is_known<T>(self) -> Next<T> {
+        match self {
+            Self::Now => Next::Awaited,
+            Self::Stopped => Next::Late,
+        }
+    }
+}
+
+/// Has a task per machine read it.
 fn start<T: DeserializeOwned + Send + 'static>(
     target: &Target,
     question: &Question,
     whom: &Whom,
-) -> mpsc::Receiver<Piece<T>> {
-    let (sender, receiver) = mpsc::channel(WAITING);
-    for machine in target.machines.iter().cloned() {
-        let (target, question, within, sender) =
-            (target.clone(), question.clone(), whom.within(), sender.clone());
+    until: Until,
+    time: fn(&T) -> &str,
+) -> Merged<T> {
+    let source = |machine: &Machine| {
+        let (sender, coming) = mpsc::channel(WAITING);
+        let name = machine.name.clone();
+        let (target, machine, question, within) =
+            (target.clone(), machine.clone(), question.clone(), whom.within());
         tokio::spawn(async move {
-            let mut connection = match Connection::open(&target, &machine, within).await {
-                Ok(connection) => connection,
-                Err(error) => return drop(sender.send((machine.name, Err(error))).await),
+            let reading = async {
+                let mut connection = Connection::open(&target, &machine, within).await?;
+                read(&mut connection, &question, &sender).await
             };
-            if let Err(error) = read(&mut connection, &machine, &question, &sender).await {
-                let _ = sender.send((machine.name, Err(error))).await;
+            if let Err(error) = reading.await {
+                // Whoever does not listen any more need not know.
+                let _ = sender.send(Err(error)).await;
             }
         });
-    }
-    receiver
+        Source { machine: name, coming, next: until.before_it_is_known() }
+    };
+    Merged { sources: target.machines.iter().map(source).collect(), until, time }
 }
 
 async fn read<T: DeserializeOwned>(
     connection: &mut Connection,
-    machine: &Machine,
     question: &Question,
-    sender: &mpsc::Sender<Piece<T>>,
+    sender: &mpsc::Sender<Result<T>>,
 ) -> Result<()> {
     let mut lines = connection.lines(question).await?;
     while let Some(document) = lines.next().await? {
-        if sender.send((machine.name.clone(), Ok(document))).await.is_err() {
+        if sender.send(Ok(document)).await.is_err() {
             return Ok(());
         }
     }
@@ -173,18 +258,62 @@ pub(super) fn since(text: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn machines_are_merged_by_time_and_each_keeps_its_own_order() {
-        let told = |minutes: &[u8]| -> VecDeque<String> {
-            minutes.iter().map(|minute| format!("2026-11-21T12:{minute:02}:00Z")).collect()
-        };
+    /// Machines, each with the minutes of what it has told, and how they tell more.
+    fn machines(told: &[(&str, &[u8])]) -> (Merged<String>, Vec<mpsc::Sender<Result<String>>>) {
+        let (sources, senders) = told
+            .iter()
+            .map(|(machine, minutes)| {
+                let (sender, coming) = mpsc::channel(WAITING);
+                minutes.iter().for_each(|minute| sender.try_send(at(*minute)).unwrap());
+                (Source { machine: (*machine).to_owned(), coming, next: Next::Awaited }, sender)
+            })
+            .unzip();
+        (Merged { sources, until: Until::Now, time: |time| time }, senders)
+    }
+
+    fn at(minute: u8) -> Result<String> {
+        Ok(format!("2026-11-21T12:{minute:02}:00Z"))
+    }
+
+    /// The next of them, or all that is left: whose, and its last digit; `!` for one that breaks off.
+    async fn order(merged: &mut Merged<String>, most: usize) -> Vec<String> {
+        let mut order = Vec::new();
+        while order.len() < most
+            && let Some((machine, piece)) =
+                timeout(GRACE * 10, merged.next()).await.expect("somebody waits for a machine for ever")
+        {
+            order.push(format!("{machine}{}", piece.as_ref().map_or("!", |time| &time[15..16])));
+        }
+        order
+    }
+
+    #[tokio::test]
+    async fn machines_are_merged_by_time_and_each_keeps_its_own_order() {
         // The clock of b was set back after its second line.
-        let kept = BTreeMap::from([("a".to_owned(), told(&[1, 4])), ("b".to_owned(), told(&[2, 5, 3]))]);
-        let order: Vec<String> = merged(kept, |time| time.as_str())
-            .into_iter()
-            .map(|(machine, time)| format!("{machine}{}", &time[15..16]))
-            .collect();
-        assert_eq!(order, ["a1", "b2", "a4", "b5", "b3"]);
+        let (mut merged, senders) = machines(&[("a", &[1, 4]), ("b", &[2, 5, 3])]);
+        senders[0].try_send(Err(anyhow!("it broke off"))).unwrap();
+        drop(senders);
+        assert_eq!(order(&mut merged, usize::MAX).await, ["a1", "b2", "a4", "a!", "b5", "b3"]);
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_says_nothing_does_not_hold_up_the_others_and_joins_them_later() {
+        let (mut merged, senders) = machines(&[("a", &[4, 6]), ("b", &[]), ("c", &[5, 7])]);
+        let begun = std::time::Instant::now();
+        assert_eq!(order(&mut merged, 2).await, ["a4", "c5"]);
+        // It was waited for, but once.
+        assert!((GRACE..GRACE * 2).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+        senders[1].try_send(at(1)).unwrap();
+        drop(senders);
+        assert_eq!(order(&mut merged, usize::MAX).await, ["b1", "a6", "c7"]);
+    }
+
+    #[tokio::test]
+    async fn of_a_machine_that_is_not_at_turn_only_a_few_lines_are_held() {
+        let (mut merged, senders) = machines(&[("a", &[1]), ("b", &[])]);
+        let told = (0..).take_while(|_| senders[1].try_send(at(9)).is_ok()).count();
+        assert_eq!(told, WAITING);
+        assert_eq!(order(&mut merged, 1).await, ["a1"]);
     }
 
     #[test]

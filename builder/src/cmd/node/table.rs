@@ -1,6 +1,7 @@
 //! A table that fits: columns as wide as they must be, the widest ones cut when the terminal is narrower.
 //!
-//! Pure: rows to text. What machines say may hold anything, so control characters never reach the terminal.
+//! Pure: rows to text. It may be written down in parts, as its rows become known: there is one head, and a later row is
+//! out of line only with a field that is wider than all before it. What machines say may hold anything, so control characters never reach the terminal.
 
 use super::paint::{Paint, Tone};
 
@@ -41,58 +42,63 @@ enum Row {
 /// A table.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
-    head: Vec<String>,
     rows: Vec<Row>,
+    /// The widest field of each column so far, the head's included.
+    widths: Vec<usize>,
 }
 
 impl Table {
-    /// An empty one.
-    pub(super) fn new(head: &[&str]) -> Self {
-        Self { head: head.iter().map(|text| (*text).to_owned()).collect(), rows: Vec::new() }
+    /// An empty one; `firsts` is what may come to stand in its first column.
+    pub(super) fn new<'a>(head: &[&str], firsts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut table = Self { rows: Vec::new(), widths: vec![0; head.len()] };
+        table.row(head.iter().map(|text| Cell::toned(*text, Tone::Faint)).collect());
+        let first = firsts.into_iter().map(|text| text.chars().count()).max();
+        if let (Some(width), Some(first)) = (table.widths.first_mut(), first) {
+            *width = (*width).max(first);
+        }
+        table
     }
 
     /// Adds a line.
     pub(super) fn row(&mut self, cells: Vec<Cell>) {
+        self.widen(&cells);
         self.rows.push(Row::Cells(cells));
     }
 
     /// Adds a line whose first field is followed by a text that belongs to no column.
     pub(super) fn note(&mut self, first: Cell, text: Cell) {
+        self.widen(std::slice::from_ref(&first));
         self.rows.push(Row::Note(first, text));
     }
 
-    /// Writes it down.
-    pub(super) fn render(&self, paint: Paint) -> String {
-        let widths = self.widths(paint.width);
+    fn widen(&mut self, cells: &[Cell]) {
+        for (width, cell) in self.widths.iter_mut().zip(cells) {
+            *width = (*width).max(cell.text.chars().count());
+        }
+    }
+
+    /// Writes down what has been added since it was last written down.
+    pub(super) fn render(&mut self, paint: Paint) -> String {
+        let widths = self.fitting(paint.width);
         let mut out = String::new();
-        let head: Vec<Cell> = self.head.iter().map(|text| Cell::toned(text.as_str(), Tone::Faint)).collect();
-        line(&head, &widths, paint, &mut out);
-        for row in &self.rows {
+        for row in self.rows.drain(..) {
             match row {
-                Row::Cells(cells) => line(cells, &widths, paint, &mut out),
+                Row::Cells(cells) => line(&cells, &widths, paint, &mut out),
                 Row::Note(first, text) => {
                     let own = widths.first().copied().unwrap_or(0);
                     let rest = paint
                         .width
                         .map_or(usize::MAX, |width| width.saturating_sub(own + GAP).max(NARROWEST));
-                    line(&[first.clone(), text.clone()], &[own, rest], paint, &mut out);
+                    line(&[first, text], &[own, rest], paint, &mut out);
                 }
             }
         }
         out
     }
 
-    fn widths(&self, width: Option<usize>) -> Vec<usize> {
-        let mut widths: Vec<usize> = self.head.iter().map(|text| text.chars().count()).collect();
-        for row in &self.rows {
-            let cells = match row {
-                Row::Cells(cells) => cells.as_slice(),
-                Row::Note(first, _) => std::slice::from_ref(first),
-            };
-            for (width, cell) in widths.iter_mut().zip(cells) {
-                *width = (*width).max(cell.text.chars().count());
-            }
-        }
+    /// The columns' widths on something so wide.
+    fn fitting(&self, width: Option<usize>) -> Vec<usize> {
+        let mut widths = self.widths.clone();
         let Some(width) = width else { return widths };
         let gaps = GAP * widths.len().saturating_sub(1);
         while widths.iter().sum::<usize>() + gaps > width {
@@ -140,7 +146,7 @@ mod tests {
     const PIPE: Paint = Paint { colour: false, width: None };
 
     fn table() -> Table {
-        let mut table = Table::new(&["MACHINE", "STATE", "WHY"]);
+        let mut table = Table::new(&["MACHINE", "STATE", "WHY"], []);
         table.row(vec![
             "w1".into(),
             Cell::toned("ready", Tone::Good),
@@ -159,6 +165,22 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_come_later_stand_below_the_same_head_in_the_same_columns() {
+        let mut table = Table::new(&["MACHINE", "STATE", "WHY"], ["w1", "controlplane1"]);
+        table.row(vec!["w1".into(), "degraded".into(), "a".into()]);
+        let first = table.render(PIPE);
+        table.note("w2".into(), "no answer".into());
+        table.row(vec!["controlplane1".into(), "up".into(), "b".into()]);
+        assert_eq!(
+            first + &table.render(PIPE),
+            "MACHINE        STATE     WHY\n\
+             w1             degraded  a\n\
+             w2             no answer\n\
+             controlplane1  up        b\n"
+        );
+    }
+
+    #[test]
     fn a_table_fits_into_its_terminal() {
         let text = table().render(Paint { width: Some(30), ..PIPE });
         assert!(text.lines().all(|line| line.chars().count() <= 30), "{text}");
@@ -173,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_a_machine_says_does_not_move_the_cursor() {
-        let mut table = Table::new(&["A"]);
+        let mut table = Table::new(&["A"], []);
         table.row(vec!["\x1b[2Jgone".into()]);
         assert!(!table.render(PIPE).contains('\x1b'));
         assert_eq!(clean("a\u{202e}b\u{2066}c\nd\u{9b}e"), "a b c d e");

@@ -1,6 +1,7 @@
 //! Whom to ask, as people say it: a cluster, perhaps some of its machines, perhaps another identity than the admin's.
 //!
-//! Without a cluster, the only running lab is meant; machines of a lab are reached by its ports on this host.
+//! Without a cluster, the only running lab is meant; machines of a lab are reached by its ports on this host. Whoever
+//! only looks sees all machines; what changes them wants them named.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,26 @@ pub struct Whom {
     timeout: f64,
 }
 
+/// Whom to have changed: nobody changes all machines by leaving something out.
+#[derive(Debug, clap::Args)]
+pub struct Named {
+    /// All machines of the cluster
+    #[arg(long, conflicts_with = "node", help_heading = "Machines")]
+    all: bool,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+impl Named {
+    /// The machines that were named, or all of them if that was said.
+    pub(super) fn whom(&self) -> Result<&Whom> {
+        if !self.all && self.whom.node.is_empty() {
+            bail!("on which machines? name them with --node, or say --all");
+        }
+        Ok(&self.whom)
+    }
+}
+
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.01..=3600.0).contains(&seconds) => Ok(seconds),
@@ -49,11 +70,6 @@ impl Whom {
         };
         let elsewhere = lab.map_or_else(BTreeMap::new, |lab| lab.machines.clone());
         Target::load(&cluster, self.identity.as_deref(), &self.node, &elsewhere)
-    }
-
-    /// Whether machines are named, and not just all of them meant.
-    pub(super) fn names_machines(&self) -> bool {
-        !self.node.is_empty()
     }
 
     /// How long a machine may take to be reached.

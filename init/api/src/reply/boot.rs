@@ -17,6 +17,9 @@ wire! {
         pub marks: Vec<BootMark>,
         /// Every service that has been wanted.
         pub services: Vec<ServiceBoot>,
+        /// Why the machine was not up sooner: the services that it waited for, each of which waited for the one before
+        /// it. As their latest starts tell: one that was started again since then is not among them.
+        pub critical_chain: Vec<String>,
     }
 
     /// A mark.

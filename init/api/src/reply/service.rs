@@ -55,8 +55,12 @@ wire! {
         pub wanted_ms: Option<u64>,
         /// What it needs was there.
         pub met_ms: Option<u64>,
-        /// Its process was made.
+        /// Its control group was made.
+        pub prepared_ms: Option<u64>,
+        /// What runs before it had run, and its own process was wanted.
         pub started_ms: Option<u64>,
+        /// That process runs its program.
+        pub executed_ms: Option<u64>,
         /// It was ready, or done.
         pub ready_ms: Option<u64>,
     }

@@ -19,18 +19,25 @@ use super::identity::{identity, stranded};
 use super::leaf::{Issuer, POWERFUL, Wish, must_mint};
 use super::member::{REFUSED, Traces, Verdict, may_start};
 use super::render::{Rendered, render};
+use super::shown::certificates;
 use super::store::{Store, StoreError};
 use crate::agent::files::{self, FileError};
 use crate::agent::machine::{self, MachineError};
 use crate::agent::notify::Notifier;
 use crate::agent::paths;
 
-/// The longest sleep before certificates are looked at again; the clock may have been set meanwhile.
-const LOOK_EVERY: SignedDuration = SignedDuration::from_hours(1);
+/// The longest sleep before certificates are looked at again: the clock may have been set meanwhile, and the kubelet
+/// gets and renews its own without a word.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_mins(1);
 /// The shortest, so that a certificate that cannot be renewed does not keep a core busy.
 const LOOK_NOT_BEFORE: SignedDuration = SignedDuration::from_secs(30);
 /// How often etcd's data is looked for.
 const ETCD_EVERY: Duration = Duration::from_secs(1);
+/// The certificates that the kubelet gets for itself, and as what they are shown beside ours.
+const KUBELETS: [(&str, &str); 2] = [
+    ("pki/kubelet-client-current.pem", "kubelet-client"),
+    ("pki/kubelet-server-current.pem", "kubelet-server"),
+];
 /// A certificate and a key.
 const PAIR_MAX: u64 = 64 * 1024;
 
@@ -93,6 +100,7 @@ fn serve(notifier: &mut Notifier) -> Result<(), PkiAgentError> {
     }
     loop {
         let sleep = due.clamp(LOOK_NOT_BEFORE, LOOK_EVERY);
+        show_kubelets()?;
         thread::sleep(sleep.unsigned_abs());
         due = mint.renew(Timestamp::now())?;
     }
@@ -117,6 +125,17 @@ fn put(readers: Option<Group>, path: &Path, bytes: &[u8]) -> Result<(), FileErro
 fn kubelet_certificate() -> Option<Facts> {
     let path = Path::new(paths::KUBELET_STATE).join("pki/kubelet-client-current.pem");
     Facts::from_pem(&files::read_text(&path, PAIR_MAX).ok()?).ok()
+}
+
+/// Puts the kubelet's certificates where everybody may see when they end; what cannot be read is not there yet.
+fn show_kubelets() -> Result<(), FileError> {
+    for (file, name) in KUBELETS {
+        let Ok(pair) = files::read_text(&Path::new(paths::KUBELET_STATE).join(file), PAIR_MAX) else {
+            continue;
+        };
+        put(None, &Path::new(paths::PKI).join(format!("{name}.crt")), certificates(&pair).as_bytes())?;
+    }
+    Ok(())
 }
 
 /// The role's authorities, and what they have issued.

@@ -1,14 +1,17 @@
-//! Links, routes and resolvers, from /sys/class/net, /proc/net/route and /etc/resolv.conf.
+//! Links, routes and resolvers, from /sys/class/net, /proc/net/route, /proc/net/ipv6_route and /etc/resolv.conf.
 //!
-//! Addresses come from the kernel's netlink, because it has no text for those of IPv4. Format of the routes: the
-//! addresses are in the byte order of the machine, in hexadecimal.
+//! Addresses come from the kernel's netlink, because it has no text for those of IPv4. Routes are in hexadecimal, of
+//! IPv4 in the machine's byte order, of IPv6 in the network's, and there with much that nobody would call a route.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use node_api::reply::{Link, Route};
 
-/// The flag of a route that is in use.
+/// The flag of a route that is in use (linux/route.h).
 const RTF_UP: u32 = 1;
+/// Flags of what is in IPv6's table besides routes (linux/ipv6_route.h): the machine's own addresses, those that it
+/// shares, what was learned about one destination.
+const RTF_NO_ROUTE: u32 = 0x8000_0000 | 0x0010_0000 | 0x0100_0000;
 
 /// Reads a link; `file` gives the text of a file in its directory.
 pub fn link(name: &str, file: impl Fn(&str) -> Option<String>, addresses: Vec<String>) -> Option<Link> {
@@ -58,6 +61,29 @@ fn route(line: &str) -> Option<Route> {
     })
 }
 
+/// Reads /proc/net/ipv6_route.
+#[must_use]
+pub fn routes6(text: &str) -> Vec<Route> {
+    text.lines().filter_map(route6).collect()
+}
+
+/// Destination, its length, source, its length, gateway, metric, two counters, flags, link.
+fn route6(line: &str) -> Option<Route> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let number = |index: usize| u32::from_str_radix(words.get(index)?, 16).ok();
+    let address = |index: usize| u128::from_str_radix(words.get(index)?, 16).ok().map(Ipv6Addr::from_bits);
+    let (to, length, via, flags) = (address(0)?, number(1)?, address(4)?, number(8)?);
+    if flags & RTF_UP == 0 || flags & RTF_NO_ROUTE != 0 || to.is_multicast() {
+        return None;
+    }
+    Some(Route {
+        destination: if length == 0 { "default".to_owned() } else { format!("{to}/{length}") },
+        gateway: (!via.is_unspecified()).then(|| via.to_string()),
+        link: (*words.get(9)?).to_owned(),
+        metric: number(5)?,
+    })
+}
+
 /// Reads resolv.conf.
 #[must_use]
 pub fn resolvers(text: &str) -> Vec<String> {
@@ -85,6 +111,28 @@ mod tests {
         );
         assert_eq!((routes[1].destination.as_str(), routes[1].gateway.as_deref()), ("10.77.0.0/24", None));
         assert_eq!(routes[0].metric, 100);
+    }
+
+    #[test]
+    fn routes_of_ipv6_are_read_without_what_is_none() {
+        // A neighbour's network, a default, two of the machine's own addresses, multicast, a default that leads nowhere.
+        let text = "\
+fe800000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000001 00000000 00450003     eth0
+00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000003 00000000 80200001       lo
+fe800000000000005054 00 x 00
+fe80000000000000505400fffe4d0015 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000002 00000000 80200001     eth0
+ff000000000000000000000000000000 08 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000003 00000000 00000001     eth0
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo
+";
+        let routes = routes6(text);
+        let told: Vec<(&str, Option<&str>, &str, u32)> = routes
+            .iter()
+            .map(|route| {
+                (route.destination.as_str(), route.gateway.as_deref(), route.link.as_str(), route.metric)
+            })
+            .collect();
+        assert_eq!(told, [("fe80::/64", None, "eth0", 256), ("default", Some("fe80::1"), "eth0", 1024)]);
     }
 
     #[test]

@@ -8,11 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use node_api::reply::{Disk, Link, Memory, Mount, Pressure, Process, Usage};
+use machine_config::service::{Place, Table};
+use node_api::reply::{Disk, Link, Memory, Mount, Pressure, Process, Route, Usage};
 
 use trust::pki::Facts;
 
 use super::{disks, memory, mounts, network, processes, usage};
+use crate::agent::paths;
 use crate::cgroup;
 
 /// Where the kernel shows itself.
@@ -123,6 +125,35 @@ impl Host {
         links
     }
 
+    /// Every route, of IPv4 and then of IPv6.
+    #[must_use]
+    pub fn routes(&self) -> Vec<Route> {
+        let mut routes = network::routes(&self.text("proc/net/route"));
+        routes.extend(network::routes6(&self.text("proc/net/ipv6_route")));
+        routes
+    }
+
+    /// Whom the machine asks for names.
+    #[must_use]
+    pub fn resolvers(&self) -> Vec<String> {
+        network::resolvers(&self.text("etc/resolv.conf"))
+    }
+
+    /// Whom each service of the image waits for.
+    #[must_use]
+    pub fn needs(&self) -> BTreeMap<String, Vec<String>> {
+        let table = fs::read(self.path(paths::SERVICES)).ok().and_then(|bytes| Table::decode(&bytes).ok());
+        let units = table.map(|table| table.units).unwrap_or_default();
+        let name = |place: Place| Some(units.get(place.index())?.name.to_string());
+        units
+            .iter()
+            .map(|unit| {
+                let needs = unit.edges.iter().filter_map(|edge| name(edge.to)).collect();
+                (unit.name.to_string(), needs)
+            })
+            .collect()
+    }
+
     /// What a service has used.
     #[must_use]
     pub fn usage(&self, service: &str) -> Option<Usage> {
@@ -196,6 +227,22 @@ mod tests {
         assert!(host.links(&BTreeMap::new()).iter().any(|link| link.name == "lo"));
         assert!(host.memory().total_bytes > host.memory().available_bytes);
         assert_eq!(host.boot_id().len(), 32);
+    }
+
+    #[test]
+    fn routes_of_both_families_are_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let net = dir.path().join("proc/net");
+        fs::create_dir_all(&net).unwrap();
+        let head = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n";
+        let four = "eth0\t00000000\t01004D0A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n";
+        fs::write(net.join("route"), format!("{head}{four}")).unwrap();
+        let (any, none) = ("fe800000000000000000000000000000 40", "00000000000000000000000000000000");
+        let six = format!("{any} {none} 00 {none} 00000100 00000001 00000000 00000001     eth0\n");
+        fs::write(net.join("ipv6_route"), six).unwrap();
+        let routes = Host::at(dir.path()).routes();
+        let to: Vec<&str> = routes.iter().map(|route| route.destination.as_str()).collect();
+        assert_eq!(to, ["default", "fe80::/64"]);
     }
 
     #[test]

@@ -150,9 +150,9 @@ fn services(services: &[Service], out: &mut Text) {
             Some(f64::from(s.failures))
         }),
         (
-            "slipway_service_failed_probes_total",
+            "slipway_service_unasked_probes_total",
             Kind::Counter,
-            "Probes of a service that could not be made.",
+            "Probes of a service that could not be asked, so that it said neither yes nor no.",
             &|s| Some(f64::from(s.could_not_ask)),
         ),
         (

@@ -1,8 +1,10 @@
 //! What Prometheus gets, and that its own tool finds no fault with it.
 //!
-//! The tool is Debian's `prometheus` package; where it is not installed, the test says so and shows nothing.
+//! `cargo xtask test` says where the tool lies (`PROMTOOL_ROOT`, out of the lock); without that it is the one that is
+//! installed. Where there is none, the test says so and counts as skipped.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use node_api::reply::Stamps;
@@ -21,7 +23,7 @@ fn service(name: &str, state: State) -> Service {
         pid: None,
         starts: 3,
         failures: 0,
-        could_not_ask: 0,
+        could_not_ask: 4,
         last_end: None,
         status: None,
         alarm: None,
@@ -80,6 +82,7 @@ fn what_is_counted_is_told_in_base_units() {
         "slipway_service_state{service=\"containerd\",state=\"backoff\"} 1",
         "slipway_service_state{service=\"containerd\",state=\"ready\"} 0",
         "slipway_service_restarts_total{service=\"kubelet\"} 2",
+        "slipway_service_unasked_probes_total{service=\"kubelet\"} 4",
         "slipway_service_start_duration_seconds{service=\"kubelet\"} 0.25",
         "slipway_service_cpu_seconds_total{service=\"kubelet\"} 1.5",
         "slipway_pid1_busy_seconds_total 2",
@@ -94,15 +97,30 @@ fn what_is_counted_is_told_in_base_units() {
     }
 }
 
+/// Out of the lock it has its own loader and libraries with it.
+fn promtool(root: Option<&PathBuf>) -> Command {
+    let Some(root) = root else { return Command::new("promtool") };
+    let mut command = Command::new(root.join("usr/lib64/ld-linux-x86-64.so.2"));
+    command
+        .arg("--library-path")
+        .arg(root.join("usr/lib/x86_64-linux-gnu"))
+        .arg(root.join("usr/bin/promtool"));
+    command
+}
+
 #[test]
 fn prometheus_own_tool_finds_no_fault() {
-    let mut command = Command::new("promtool");
+    let root = std::env::var_os("PROMTOOL_ROOT").map(PathBuf::from);
+    let mut command = promtool(root.as_ref());
     command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let Ok(mut tool) = command.spawn() else {
-        eprintln!(
-            "SKIPPED: promtool is not installed (Debian: apt-get install prometheus); nothing was checked"
-        );
-        return;
+    let mut tool = match command.spawn() {
+        Ok(tool) => tool,
+        // Past the harness, which keeps to itself what a test that passes prints.
+        Err(error) if root.is_none() && error.kind() == io::ErrorKind::NotFound => {
+            let why = "promtool is not installed (Debian: apt-get install prometheus)";
+            return writeln!(io::stdout(), "\nSKIPPED: {why}").unwrap();
+        }
+        Err(error) => panic!("starting promtool: {error}"),
     };
     tool.stdin.take().unwrap().write_all(text().as_bytes()).unwrap();
     let output = tool.wait_with_output().unwrap();

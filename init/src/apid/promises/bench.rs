@@ -41,6 +41,8 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 pub(super) enum Shown {
     Role(Role),
+    /// A reader of this name.
+    Named(&'static str),
     NoRole,
     Organization(&'static str),
     Nothing,
@@ -70,8 +72,18 @@ fn authority() -> Minted {
 }
 
 fn issue(authority: &Minted, organization: Option<String>, usage: Usage, made: Timestamp) -> Minted {
+    issue_for("ann", authority, organization, usage, made)
+}
+
+fn issue_for(
+    name: &str,
+    authority: &Minted,
+    organization: Option<String>,
+    usage: Usage,
+    made: Timestamp,
+) -> Minted {
     let leaf = Leaf {
-        common_name: "ann".to_owned(),
+        common_name: name.to_owned(),
         organization,
         dns_names: if usage == Usage::Server { vec!["w1".to_owned()] } else { Vec::new() },
         addresses: Vec::new(),
@@ -108,6 +120,10 @@ impl Bench {
         Some(match shown {
             Shown::Nothing => return None,
             Shown::Role(role) | Shown::Tls12(role) => ours(Some(role.organization())),
+            Shown::Named(name) => {
+                let reader = Some(Role::Reader.organization());
+                issue_for(name, &self.authority, reader, Usage::Client, now)
+            }
             Shown::NoRole => ours(None),
             Shown::Organization(name) => ours(Some((*name).to_owned())),
             Shown::OtherAuthority(role) => issue(&authority(), Some(role.organization()), Usage::Client, now),

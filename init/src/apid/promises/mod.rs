@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use hyper::StatusCode;
 use node_api::Role;
 use node_api::limits::{
-    BODY_BYTES_MAX, CONNECTIONS_PER_ADDRESS_MAX, FOLLOWERS_MAX, STRANGERS_PER_ADDRESS_MAX,
+    BODY_BYTES_MAX, CONNECTIONS_PER_ADDRESS_MAX, FOLLOWERS_PER_CLIENT_MAX, STRANGERS_PER_ADDRESS_MAX,
 };
 use node_api::reply::{Accepted, ErrorCode, ErrorReply, Event, LogLine, Services, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -158,23 +158,28 @@ async fn events_are_read_to_the_end_and_followed_from_there() {
 }
 
 #[tokio::test]
-async fn logs_are_followed_and_a_follower_that_leaves_makes_room() {
+async fn a_client_that_follows_all_it_may_leaves_room_for_others_and_gets_it_back() {
     let bench = Bench::start().await;
     let mut client = bench.client(Shown::Role(Role::Reader), Protocol::Http2).await.unwrap();
     let all: Vec<LogLine> = client.lines("/v1/logs?service=kubelet&tail=3").await.unwrap();
     assert_eq!(all.len(), 3);
-    let mut clients = Vec::new();
-    let mut bodies = Vec::new();
-    for n in 0..FOLLOWERS_MAX {
-        if n % 8 == 0 {
-            clients.push(bench.client(Shown::Role(Role::Reader), Protocol::Http2).await.unwrap());
-        }
-        let mut body = clients.last_mut().unwrap().open("/v1/logs?follow=true").await.unwrap();
+    let (mut clients, mut bodies) = (Vec::new(), Vec::new());
+    for n in 0..FOLLOWERS_PER_CLIENT_MAX {
+        // However many connections it takes for that.
+        let mut own = bench.client(Shown::Role(Role::Reader), Protocol::Http2).await.unwrap();
+        let path = if n % 2 == 0 { "/v1/logs?follow=true" } else { "/v1/events?follow=true" };
+        let mut body = own.open(path).await.unwrap();
         timeout(SOON, body.frame()).await.unwrap().unwrap().unwrap();
         bodies.push(body);
+        clients.push(own);
     }
-    let (status, reply) = client.ask::<ErrorReply>("GET", "/v1/logs?follow=true", "").await.unwrap();
-    assert_eq!((status, reply.error), (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooMany));
+    for path in ["/v1/events", "/v1/dmesg", "/v1/logs?follow=true"] {
+        let (status, reply) = client.ask::<ErrorReply>("GET", path, "").await.unwrap();
+        assert_eq!((status, reply.error), (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooMany), "{path}");
+    }
+    let mut other = bench.client(Shown::Named("bob"), Protocol::Http2).await.unwrap();
+    let lines: Vec<LogLine> = other.lines("/v1/dmesg?tail=1").await.unwrap();
+    assert_eq!(lines.len(), 1);
     drop(bodies);
     drop(clients);
     let since = Instant::now();

@@ -12,7 +12,7 @@ use super::member::Member;
 use super::services::Services;
 
 /// The version of the layout below.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 /// Why bytes are not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

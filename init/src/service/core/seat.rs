@@ -14,7 +14,7 @@ use super::event::{Deed, Report};
 use super::machine::{Machine, Turn};
 use super::member::Member;
 use super::state::{Degradation, State};
-use crate::control::message::StateName;
+use crate::control::message::{Stamps, StateName};
 use crate::monotonic::Monotonic;
 
 /// One service at one moment.
@@ -59,12 +59,16 @@ impl Seat<'_> {
             return;
         }
         self.member.since = self.now();
+        let stamp = Some(self.now().millis());
         match (from, to) {
-            (StateName::Off, _) => self.member.stamps = message_stamps(self.now()),
-            (_, StateName::Preparing) => self.member.stamps.met = Some(self.now().millis()),
-            (_, StateName::Starting) => self.member.stamps.started = Some(self.now().millis()),
+            (StateName::Off, _) => self.member.stamps = Stamps { wanted: stamp, ..Stamps::default() },
+            (_, StateName::Preparing) => {
+                let wanted = self.member.stamps.wanted;
+                self.member.stamps = Stamps { wanted, met: stamp, ..Stamps::default() };
+            }
+            (_, StateName::Starting) => self.member.stamps.started = stamp,
             (StateName::Starting, StateName::Ready) | (_, StateName::Done) => {
-                self.member.stamps.ready = Some(self.now().millis());
+                self.member.stamps.ready = stamp
             }
             _ => {}
         }
@@ -163,10 +167,6 @@ fn standing(state: &State) -> StateName {
         StateName::Stopping | StateName::Killing | StateName::Cleaning => StateName::Stopping,
         name => name,
     }
-}
-
-fn message_stamps(now: Monotonic) -> crate::control::message::Stamps {
-    crate::control::message::Stamps { wanted: Some(now.millis()), ..Default::default() }
 }
 
 /// The states in which a main process is past its start.

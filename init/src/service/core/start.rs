@@ -31,6 +31,7 @@ impl Seat<'_> {
     pub(super) fn prepared(&mut self, met: bool) {
         if let State::Preparing { stage: Preparation::Group, .. } = self.member.state {
             self.member.run.prepared = true;
+            self.member.stamps.prepared = Some(self.now().millis());
             self.advance(0, met);
         }
     }
@@ -85,6 +86,7 @@ impl Seat<'_> {
     pub(super) fn started(&mut self, overlay: Option<Digest>) {
         self.member.overlay = overlay;
         self.member.run.executed = true;
+        self.member.stamps.executed = Some(self.now().millis());
         if self.member.run.applied.take().is_some_and(|applied| applied != overlay) {
             self.leave(Reason::Applied);
         }

@@ -59,7 +59,7 @@ fn document<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let text = || "x".to_owned();
-    let stamps = Stamps { wanted_ms: Some(1), met_ms: Some(2), started_ms: Some(3), ready_ms: None };
+    let stamps = Stamps { wanted_ms: Some(1), met_ms: Some(2), started_ms: Some(3), ..Stamps::default() };
     let usage = Usage { cpu_us: 5, memory_bytes: 6, memory_peak_bytes: Some(7), ..Usage::default() };
     let service = Service {
         name: text(),
@@ -216,7 +216,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         json(&Mounts { mounts: vec![mount] }),
         json(&Disks { disks: vec![disk] }),
         json(&network),
-        json(&Boot { id: text(), began: text(), marks, services: boots }),
+        json(&Boot { id: text(), began: text(), marks, services: boots, critical_chain: vec![text()] }),
         json(&config),
         json(&refusal),
         json(&lease),

@@ -6,6 +6,38 @@
 use super::*;
 use crate::service::core::Event;
 
+/// Section 5.8: what the time line of a boot is made of.
+#[test]
+fn every_step_of_a_start_has_its_moment_and_the_next_start_has_its_own() {
+    let mut world =
+        world(&[("need", TASK), ("a", "milestones = [\"need\"]\nbefore-start = [[\"/bin/step\"]]")]);
+    let steps = |world: &World| {
+        let stamps = world.services.view(world.place("a")).unwrap().stamps;
+        let wanted = stamps.wanted.unwrap();
+        [stamps.met, stamps.prepared, stamps.started, stamps.executed, stamps.ready]
+            .map(|step| step.map(|moment| moment - wanted))
+    };
+    let end_step = |world: &mut World| {
+        let place = world.place("a");
+        let events = world.end_step(place, &Ending::Status(0), true);
+        world.tell_all(events);
+    };
+    assert_eq!(steps(&world), [None; 5]);
+    world.pass(10);
+    world.exits("need", 0);
+    assert_eq!(steps(&world), [Some(10), Some(10), None, None, None]);
+    world.pass(5);
+    end_step(&mut world);
+    world.pass(7);
+    world.is_ready("a");
+    assert_eq!(steps(&world), [10, 10, 15, 15, 22].map(Some));
+    world.dies("a");
+    while world.state("a") != StateName::Preparing {
+        world.pass(1);
+    }
+    assert!(matches!(steps(&world), [Some(23..), Some(23..), None, None, None]), "{:?}", steps(&world));
+}
+
 /// S25
 #[test]
 fn a_service_that_is_never_ready_is_stopped_at_its_timeout_and_those_who_want_it_start() {
