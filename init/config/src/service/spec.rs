@@ -218,7 +218,7 @@ pub enum ReadySpec {
     Probe {
         /// The words of the question.
         ask: Vec<String>,
-        /// Between two questions once it is ready; they come every second before.
+        /// Between two questions once it is ready; before that the next one follows 50 ms after an answer.
         #[serde(default = "every_five_seconds")]
         every: Span,
     },
@@ -234,7 +234,8 @@ fn every_five_seconds() -> Span {
 pub enum StartTimeout {
     /// So long; then it is stopped and started again.
     After(Span),
-    /// As long as it takes, with an alarm after 90 s: `"none"`. For services that wait for a quorum.
+    /// As long as it takes, with an alarm after 90 s: `"none"`. For services whose start hangs on somebody else: a
+    /// quorum, a server, a person, a disk.
     Never(NoTimeout),
 }
 
