@@ -60,7 +60,8 @@ pub enum Request {
 pub enum Order {
     /// Wanted up, with a fresh budget.
     Start(String),
-    /// Wanted down; refused while others that would lose it are up, unless they may be stopped, too.
+    /// Wanted down; refused while others that would lose it are up, unless they may be stopped, too, and in any case
+    /// for what works until the machine ends.
     Stop {
         /// Whom.
         service: String,
@@ -80,7 +81,8 @@ pub enum Order {
     Apply(String),
     /// Forgets its failures; a pending pause is over.
     Reset(String),
-    /// Stays as it is, whatever its needs and orders say, until it is released.
+    /// Stays as it is, whatever its needs and orders say, until it is released. What works until the machine ends is
+    /// not held down.
     Hold(String),
     /// No longer held.
     Release(String),

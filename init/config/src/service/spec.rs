@@ -44,7 +44,8 @@ pub struct ServiceSpec {
     /// Whether the machine counts as up only once this one is ready.
     #[serde(default = "yes")]
     pub milestone: bool,
-    /// Whether it works for the machine's end, too: then it is stopped only once everything else has.
+    /// Whether it works for the machine's end, too: then it is stopped only once everything else has, and by no order
+    /// before.
     #[serde(default)]
     pub until_end: bool,
     /// What its failing means for the machine.
