@@ -332,7 +332,9 @@ pub enum ExitRule {
     Last,
 }
 
-/// How a service is stopped.
+/// How a service is stopped: its main process is sent the signal, and when that has ended, whoever is left of the
+/// service is sent it, too. So a master has its workers end in its own order, and a helper that nobody told has what is
+/// left of the time. Whoever is there at the end of it is killed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct StopSpec {
@@ -340,7 +342,7 @@ pub struct StopSpec {
     pub signal: StopSignal,
     /// From there to SIGKILL.
     pub timeout: Span,
-    /// What is killed when it is stopped or has died.
+    /// What ends with it when it is stopped or has died.
     pub kill: KillScope,
 }
 
@@ -370,13 +372,13 @@ pub enum StopSignal {
     Kill,
 }
 
-/// What is killed with a service.
+/// What ends with a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KillScope {
     /// Everything in its cgroup: nothing survives it.
     Cgroup,
-    /// Its main process only: containerd's shims, and so the pods, live on.
+    /// Its main process only, which alone is signalled: containerd's shims, and so the pods, live on.
     Process,
 }
 

@@ -64,6 +64,9 @@ pub enum Action {
     Forget(Question),
     /// Send its main process a signal; nothing if it has none. At most `CouldNot(Signal)`.
     SignalMain(StopSignal),
+    /// Send everybody who is in its group this signal, if somebody is, then as [`Action::WatchGroup`]. Also at most
+    /// one `CouldNot(Signal)`.
+    SignalGroup(StopSignal),
     /// Kill its main process. `Ended` follows.
     KillMain,
     /// Kill everything in its group, then as [`Action::WatchGroup`].

@@ -108,7 +108,7 @@ pub enum Report {
     Pinged,
     /// It wrote a line to its descriptor for readiness.
     WroteReady,
-    /// Nobody is in its group. Only in answer to `KillGroup` and `WatchGroup`, and true when it is sent.
+    /// Nobody is in its group. Only in answer to `SignalGroup`, `KillGroup` and `WatchGroup`, and true when it is sent.
     GroupEmpty,
     /// Its group is removed, or was never made.
     GroupRemoved,
@@ -125,7 +125,7 @@ pub enum Report {
 pub enum Deed {
     /// `Prepare`.
     Prepare,
-    /// `SignalMain`.
+    /// `SignalMain` and `SignalGroup`.
     Signal,
     /// `KillMain`, `KillStep` or `KillGroup`.
     Kill,

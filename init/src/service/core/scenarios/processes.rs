@@ -173,10 +173,52 @@ fn what_a_service_left_behind_is_gone_before_it_counts_as_stopped() {
     (world.actor(place).children, world.actor(place).unkillable) = (true, true);
     world.stop("a").unwrap();
     world.exits("a", 0);
-    assert_eq!(world.state("a"), StateName::Cleaning);
+    assert_eq!(world.state("a"), StateName::Stopping);
+    world.pass(10_000);
+    assert_eq!(world.state("a"), StateName::Killing);
     world.actor(place).unkillable = false;
     world.pass(5000);
     assert_eq!((world.state("a"), world.actor(place).children), (StateName::Off, false));
+}
+
+/// S19: and is asked first, as the main process was.
+#[test]
+fn whom_the_main_process_leaves_behind_is_asked_to_end_and_killed_only_when_the_time_is_over() {
+    for deaf in [false, true] {
+        let mut world = world(&[("a", "[stop]\ntimeout = \"3s\"")]);
+        world.is_ready("a");
+        let place = world.place("a");
+        (world.actor(place).children, world.actor(place).deaf) = (true, deaf);
+        let next = world.next();
+        world.stop("a").unwrap();
+        world.pass(1000);
+        assert!(world.actor(place).children, "the main process has others to end in its own order");
+        world.exits("a", 0);
+        let ended = [StateName::Stopping, StateName::Cleaning, StateName::Off];
+        if deaf {
+            world.pass(1999);
+            assert_eq!((world.state("a"), world.actor(place).children), (StateName::Stopping, true));
+            world.pass(1);
+            assert_eq!(world.path("a", next), [&ended[..1], &[StateName::Killing], &ended[1..]].concat());
+        } else {
+            assert_eq!(world.path("a", next), ended);
+        }
+        assert!(!world.actor(place).children);
+    }
+}
+
+/// S19: who lives on without a main process is asked as well.
+#[test]
+fn what_is_left_of_a_service_whose_main_process_ended_long_ago_is_asked_to_end() {
+    let mut world = world(&[("a", "[restart]\nexit = \"last\"")]);
+    world.is_ready("a");
+    let place = world.place("a");
+    world.actor(place).children = true;
+    world.exits("a", 0);
+    assert_eq!(world.state("a"), StateName::Ready);
+    let next = world.next();
+    world.stop("a").unwrap();
+    assert_eq!(world.path("a", next), [StateName::Stopping, StateName::Cleaning, StateName::Off]);
 }
 
 /// S19: containerd's shims.
@@ -187,9 +229,9 @@ fn children_of_a_service_that_owns_only_its_process_live_on_over_a_restart() {
     let place = world.place("a");
     world.actor(place).children = true;
     world.restart("a").unwrap();
-    world.dies("a");
+    world.exits("a", 0);
     assert_eq!(world.state("a"), StateName::Starting);
-    assert!(world.actor(place).children && world.actor(place).group);
+    assert!(world.actor(place).children && world.actor(place).group, "nobody signalled them");
 }
 
 /// S20
