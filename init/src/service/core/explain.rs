@@ -41,13 +41,6 @@ impl Services {
         }
     }
 
-    fn who_goes_first(&self, place: Place) -> Option<Place> {
-        let goes = |place: Place| {
-            self.is_leaving(place) || self.member(place).is_some_and(|member| member.state.goes())
-        };
-        self.graph.dependents(place).iter().map(|dependent| dependent.place).find(|place| goes(*place))
-    }
-
     fn sentence(&self, place: Place, member: &Member) -> String {
         let name = |place: Place| self.name(place);
         let left = |until: Monotonic| seconds(until.since(self.machine.now));

@@ -330,6 +330,33 @@ fn a_changed_overlay_ends_a_pause() {
     assert_eq!(world.state("a"), StateName::Starting);
 }
 
+/// 12: what a start makes in the end counts, too.
+#[test]
+fn a_storm_of_services_with_steps_after_their_end_is_slowed_down_by_these_as_well() {
+    let spec = format!("{EXEC}class = \"critical\"\nafter-stop = [[\"/bin/a\"], [\"/bin/b\"], [\"/bin/c\"]]");
+    let names: Vec<String> = (0..20).map(|n| format!("s{n}")).collect();
+    let named: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), spec.as_str())).collect();
+    let mut world = world(&named);
+    let mut made = 0;
+    for _ in 0..150 {
+        for place in world.services.places() {
+            made += u32::from(world.actors[place.index()].main.is_some());
+            world.end_of_main(place, &Ending::Signal(9));
+            for _ in 0..3 {
+                made += u32::from(world.actors[place.index()].step.is_some());
+                let events = world.end_step(place, &Ending::Status(0), true);
+                world.tell_all(events);
+            }
+        }
+        for name in &names {
+            let _ = world.start(name);
+        }
+        world.pass(200);
+    }
+    // Half a minute's, and what was saved up before it.
+    assert!((600..=700).contains(&made), "{made} processes in half a minute");
+}
+
 /// 12: fairness, wherever in the table the unrelated one stands.
 #[test]
 fn a_storm_of_starts_delays_an_unrelated_one_by_at_most_100_ms() {
