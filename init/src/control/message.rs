@@ -213,6 +213,8 @@ pub struct ServiceView {
     pub stamps: Stamps,
     /// An alarm that a person should look at.
     pub alarm: Option<String>,
+    /// Whether it has failed so often lately that the node does not do its work.
+    pub degrades_node: bool,
     /// Whether the machine is up only with it.
     pub milestone: bool,
     /// How often a question to it could not be asked.

@@ -437,10 +437,6 @@ impl Supervisor {
                 let text = format!("{}: {why}", self.services.name(service));
                 self.problem(service, text, now);
             }
-            Demand::Degraded { service } => {
-                let text = format!("the node does not do its work for {}", self.services.name(service));
-                self.problem(service, text, now);
-            }
             Demand::Reboot { reason, .. } => {
                 self.count_reboot(now);
                 self.end(Ending::Reboot, &reason, now);

@@ -106,11 +106,6 @@ pub enum Demand {
         /// Why.
         why: String,
     },
-    /// The node does not do its work for this service; keep all logs as they are now.
-    Degraded {
-        /// Which.
-        service: Place,
-    },
     /// Reboot, in order, and count it in what survives a reboot.
     Reboot {
         /// Into what.

@@ -10,7 +10,7 @@ use machine_config::service::{Class, ExitRule, KillScope, Ready};
 
 use super::action::{Action, Demand, Slot, Step};
 use super::cause::{Cause, Failure, Reason};
-use super::escalation::{Judgement, Level};
+use super::escalation::Judgement;
 use super::event::{Deed, Ending, StepKind};
 use super::seat::Seat;
 use super::state::{AFTER_WITHIN, Cleanup, Doom, KILL_AGAIN, REMOVE_AGAIN, SWEEP_WITHIN, State, Then};
@@ -167,13 +167,10 @@ impl Seat<'_> {
         if hopeless {
             self.alarm(cause);
         }
-        match self.member.failures.count(now) {
-            (Level::None, _) => {}
-            (Level::Alarm, times) => self.alarm(Cause::FailsOften(times)),
-            (Level::Degraded, times) => {
-                self.alarm(Cause::DegradesNode(times));
-                self.machine.steps.push(Step::Machine(Demand::Degraded { service: self.place }));
-            }
+        let (level, times) = self.member.failures.count(now);
+        if let Some(often) = Cause::often(level, times) {
+            // What it means lasts without being kept: see `Member::concern`.
+            self.tell(often);
         }
     }
 

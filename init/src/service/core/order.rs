@@ -283,7 +283,7 @@ impl Services {
         let now = self.machine.now;
         let Some(member) = self.members.get_mut(place.index()) else { return Accepted::Unchanged };
         let failures = member.backoff.failures(member.ready_for(now));
-        let remembers = failures > 0 || member.attempts > 0 || member.alarm.is_some();
+        let remembers = failures > 0 || member.attempts > 0 || member.concern(now).is_some();
         member.forgive();
         changed(retried || remembers)
     }

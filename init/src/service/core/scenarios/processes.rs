@@ -79,15 +79,50 @@ fn a_status_that_says_trying_is_of_no_use_is_believed_but_not_of_a_critical_serv
 fn five_failures_in_ten_minutes_are_an_alarm_and_fifteen_degrade_the_node() {
     let mut world = world(&[("a", "class = \"critical\"")]);
     let alarms = |world: &World| world.demands.iter().filter(|d| matches!(d, Demand::Alarm { .. })).count();
-    let degraded = Demand::Degraded { service: world.place("a") };
     for failure in 1..=15 {
         while world.main("a").is_none() {
             world.pass(250);
         }
         world.dies("a");
-        assert_eq!(alarms(&world) > 0, failure >= 5, "{failure}");
-        assert_eq!(world.demands.contains(&degraded), failure == 15, "{failure}");
+        let told = usize::from(failure >= 5) + usize::from(failure == 15);
+        assert_eq!((alarms(&world), world.degrades_node("a")), (told, failure == 15), "{failure}");
     }
+}
+
+/// S14: who is well now and then is no better.
+#[test]
+fn a_service_that_comes_and_goes_degrades_the_node_for_as_long_as_ten_minutes_remember_it() {
+    let mut world = world(&[("a", "class = \"critical\"")]);
+    for _ in 0..15 {
+        world.is_ready("a");
+        world.pass(11_000);
+        world.dies("a");
+    }
+    world.is_ready("a");
+    let fails = "failed 15 times in 10 min: the node does not do its work";
+    assert_eq!((world.state("a"), world.degrades_node("a")), (StateName::Ready, true));
+    assert_eq!(world.alarm("a").as_deref(), Some(fails));
+    assert_eq!(world.explained("a"), format!("a: is ready; {fails}"));
+    world.pass(450_000);
+    assert_eq!((world.degrades_node("a"), world.alarm("a").is_some()), (false, true), "it still fails often");
+    world.pass(150_000);
+    assert_eq!((world.alarm("a"), world.explained("a")), (None, "a: is ready".to_owned()));
+}
+
+/// S14: a person has seen to it.
+#[test]
+fn a_reset_forgets_that_a_service_degraded_the_node() {
+    let mut world = world(&[("a", "class = \"critical\"")]);
+    for _ in 0..15 {
+        world.is_ready("a");
+        world.pass(11_000);
+        world.dies("a");
+    }
+    world.is_ready("a");
+    world.pass(300_000);
+    assert!(world.degrades_node("a"));
+    assert_eq!(world.ordered(Order::Reset("a".to_owned())), Ok(Accepted::Changed));
+    assert_eq!((world.degrades_node("a"), world.alarm("a")), (false, None));
 }
 
 /// S14: escalation of what pods need.
