@@ -77,7 +77,8 @@ pub enum Order {
     },
     /// Takes up changed files.
     Reload(String),
-    /// Restarted if its overlay is another than the one it was started with.
+    /// Restarted if its overlay is another than the one it was started with. For agents that take up a newer config
+    /// while the machine runs (roadmap/ha.md): until then a config counts from the next boot on, and nobody asks.
     Apply(String),
     /// Forgets its failures; a pending pause is over.
     Reset(String),

@@ -122,6 +122,7 @@ pub enum Demand {
 pub enum Slot {
     /// What runs now.
     Same,
-    /// What ran before: this image was never confirmed.
+    /// What ran before: this image was never confirmed. For roadmap/media-and-reflash.md's two slots: until there are
+    /// updates no image waits to be confirmed, and this is never asked for.
     Previous,
 }

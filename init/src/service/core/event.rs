@@ -69,7 +69,8 @@ pub enum Event {
         /// Whether it is above.
         high: bool,
     },
-    /// The image that runs was confirmed as good.
+    /// The image that runs was confirmed as good. For roadmap/media-and-reflash.md's health gate: until there are
+    /// updates, the shell begins with a confirmed image and nobody says this.
     ImageConfirmed,
     /// So often the core has had the machine rebooted in the 24 hours before this boot.
     Rebooted(u8),
