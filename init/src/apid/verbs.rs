@@ -203,6 +203,7 @@ impl Api {
             services_good: count(wanted.iter().filter(good).count()),
             waiting_for,
             alarms: view::alarms(&views),
+            degraded_by: view::degraded_by(&views),
             memory: self.look(|host| host.memory()).await?,
             load: self.look(|host| host.load()).await?,
             pressure: self.look(|host| host.pressure()).await?,

@@ -28,6 +28,7 @@ pub fn service(view: ServiceView, usage: Option<Usage>) -> Service {
         last_end: view.last_end,
         status: view.status,
         alarm: view.alarm,
+        degrades_node: view.degrades_node,
         usage,
     }
 }
@@ -112,11 +113,18 @@ pub fn stage(own: &Own) -> Stage {
     }
 }
 
-/// What a person should look at.
+/// What a person should look at: first of all those for whom the node does not do its work.
 #[must_use]
 pub fn alarms(services: &[ServiceView]) -> Vec<Alarm> {
     let alarm = |view: &ServiceView| Some(Alarm { service: view.name.clone(), text: view.alarm.clone()? });
-    services.iter().filter_map(alarm).collect()
+    let (grave, others): (Vec<_>, Vec<_>) = services.iter().partition(|view| view.degrades_node);
+    grave.into_iter().chain(others).filter_map(alarm).collect()
+}
+
+/// For whom the node does not do its work.
+#[must_use]
+pub fn degraded_by(services: &[ServiceView]) -> Vec<String> {
+    services.iter().filter(|view| view.degrades_node).map(|view| view.name.clone()).collect()
 }
 
 /// The machine's own marks: PID 1's begin, what the machine's own agents reached, and the end of the boot.
@@ -166,6 +174,32 @@ mod tests {
         assert_eq!(stage(&up), Stage::Up);
         assert_eq!(stage(&Own { ending: Some(Ending::Reboot), ..up.clone() }), Stage::Rebooting);
         assert_eq!(stage(&Own { ending: Some(Ending::PowerOff), ..up }), Stage::ShuttingDown);
+    }
+
+    #[test]
+    fn for_whom_the_node_does_not_do_its_work_is_the_first_alarm() {
+        let view = |name: &str, degrades_node| ServiceView {
+            name: name.to_owned(),
+            description: String::new(),
+            wanted: true,
+            state: StateName::Ready,
+            since: 0,
+            pid: None,
+            starts: 1,
+            failures: 0,
+            held: false,
+            last_end: None,
+            status: None,
+            stamps: message::Stamps::default(),
+            alarm: Some("look".to_owned()),
+            degrades_node,
+            milestone: true,
+            could_not_ask: 0,
+        };
+        let views = [view("etcd", false), view("kubelet", true)];
+        let names: Vec<String> = alarms(&views).into_iter().map(|alarm| alarm.service).collect();
+        assert_eq!(names, ["kubelet", "etcd"]);
+        assert_eq!(degraded_by(&views), ["kubelet"]);
     }
 
     #[test]

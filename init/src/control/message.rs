@@ -60,7 +60,8 @@ pub enum Request {
 pub enum Order {
     /// Wanted up, with a fresh budget.
     Start(String),
-    /// Wanted down; refused while others that would lose it are up, unless they may be stopped, too.
+    /// Wanted down; refused while others that would lose it are up, unless they may be stopped, too, and in any case
+    /// for what works until the machine ends.
     Stop {
         /// Whom.
         service: String,
@@ -76,11 +77,13 @@ pub enum Order {
     },
     /// Takes up changed files.
     Reload(String),
-    /// Restarted if its overlay is another than the one it was started with.
+    /// Restarted if its overlay is another than the one it was started with. For agents that take up a newer config
+    /// while the machine runs (roadmap/ha.md): until then a config counts from the next boot on, and nobody asks.
     Apply(String),
     /// Forgets its failures; a pending pause is over.
     Reset(String),
-    /// Stays as it is, whatever its needs and orders say, until it is released.
+    /// Stays as it is, whatever its needs and orders say, until it is released. What works until the machine ends is
+    /// not held down.
     Hold(String),
     /// No longer held.
     Release(String),
@@ -214,6 +217,8 @@ pub struct ServiceView {
     pub stamps: Stamps,
     /// An alarm that a person should look at.
     pub alarm: Option<String>,
+    /// Whether it has failed so often lately that the node does not do its work.
+    pub degrades_node: bool,
     /// Whether the machine is up only with it.
     pub milestone: bool,
     /// How often a question to it could not be asked.

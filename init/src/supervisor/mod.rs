@@ -469,10 +469,6 @@ impl Supervisor {
                 let text = format!("{}: {why}", self.services.name(service));
                 self.problem(service, text, now);
             }
-            Demand::Degraded { service } => {
-                let text = format!("the node does not do its work for {}", self.services.name(service));
-                self.problem(service, text, now);
-            }
             Demand::Reboot { reason, .. } => {
                 if self.end(Ending::Reboot, &reason, now) {
                     self.tally = Tally::Wanted(None);

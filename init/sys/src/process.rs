@@ -66,7 +66,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    fn raw(self) -> RustixSignal {
+    pub(crate) fn raw(self) -> RustixSignal {
         match self {
             Self::Terminate => RustixSignal::TERM,
             Self::Interrupt => RustixSignal::INT,

@@ -26,6 +26,8 @@ enum Act {
     Spin,
     /// From now on SIGTERM and the like mean nothing.
     IgnoreTerm,
+    /// Goes on when it gets a SIGTERM.
+    UntilTerm,
     /// Does nothing for so many milliseconds.
     Sleep(u64),
     /// Ends with a status.
@@ -79,6 +81,7 @@ impl Act {
         Some(match act {
             "stay" => Self::Stay,
             "ignore-term" => Self::IgnoreTerm,
+            "until-term" => Self::UntilTerm,
             "sleep" => Self::Sleep(rest.parse().ok()?),
             "exit" => Self::Exit(rest.parse().ok()?),
             "abort" => Self::Abort,
@@ -131,6 +134,12 @@ impl Act {
             Self::IgnoreTerm => {
                 // They stay blocked when the descriptor is gone.
                 node_sys::event::Signals::listen().unwrap();
+            }
+            Self::UntilTerm => {
+                let signals = node_sys::event::Signals::listen().unwrap();
+                while signals.next().unwrap() != Some(node_sys::event::Signal::Terminate) {
+                    thread::sleep(Duration::from_millis(10));
+                }
             }
             Self::Sleep(millis) => thread::sleep(Duration::from_millis(millis)),
             Self::Exit(status) => return Some(status),

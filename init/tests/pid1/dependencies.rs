@@ -6,13 +6,15 @@
 use init::control::message::{Order, StateName};
 
 use crate::ask::{PATIENCE, Pid1, until};
-use crate::boot::Boot;
+use crate::boot::{Boot, Setup};
 use crate::{Scenario, look, scenarios};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     scenarios![
         what_a_service_needs_runs_before_it_and_is_released_after_it,
         a_need_is_signalled_only_when_its_dependents_are_gone,
+        a_need_behind_a_task_that_is_done_is_stopped_after_those_who_need_that,
+        the_keeper_of_the_logs_is_not_stopped_by_an_order,
         a_held_process_outlives_the_stop_until_it_is_released,
     ]
 }
@@ -93,6 +95,50 @@ fn a_need_is_signalled_only_when_its_dependents_are_gone(boot: &Boot) {
             let signalled = reached(pid1, need, StateName::Stopping, since);
             assert!(gone < signalled, "{dependent} {gone}, {need} {signalled}");
         }
+    });
+}
+
+/// As the images' services need the network: through a task that only waited for something.
+fn a_need_behind_a_task_that_is_done_is_stopped_after_those_who_need_that(boot: &Boot) {
+    let services = r#"
+        [[service]]
+        name = "network"
+        exec = ["/usr/bin/actor", "stay"]
+
+        [[service]]
+        name = "wait"
+        exec = ["/usr/bin/actor"]
+        ready = { by = "exit" }
+        milestones = ["network"]
+
+        [[service]]
+        name = "server"
+        exec = ["/usr/bin/actor", "ignore-term", "ready", "stay"]
+        ready = { by = "notify" }
+        milestones = ["wait"]
+        stop = { timeout = "700ms" }
+    "#;
+    let ended = boot.machine(services, |pid1| {
+        pid1.until("server", StateName::Ready);
+        assert_eq!(pid1.state("wait"), StateName::Done);
+    });
+    let line = |text: &str| {
+        let mut lines = ended.console.lines();
+        lines.position(|line| line.ends_with(text)).unwrap_or_else(|| panic!("{text}\n{}", ended.words()))
+    };
+    assert!(line("service server: stopped") < line("service network: stopped"), "{}", ended.words());
+}
+
+/// Whoever gives such an order by mistake is told what it may have meant.
+fn the_keeper_of_the_logs_is_not_stopped_by_an_order(boot: &Boot) {
+    let setup = Setup { ours: &["logd"], ..Setup::default() };
+    boot.machine_with(setup, |pid1| {
+        let pid = pid1.until("logd", StateName::Ready).pid;
+        let why = pid1.refused(Order::Stop { service: "logd".to_owned(), cascade: true });
+        assert!(why.contains("restart it instead"), "{why}");
+        assert_eq!(pid1.service("logd").pid, pid);
+        pid1.restart("logd");
+        pid1.until_another("logd", pid.unwrap());
     });
 }
 

@@ -3,6 +3,7 @@
 //! What the core decides about them is in its own tests; here real processes are killed, and /proc and
 //! the control groups must agree with what PID 1 says.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use init::control::message::StateName;
@@ -18,6 +19,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         a_program_that_is_not_there_fails_with_the_kernels_words_and_leaves_no_zombie,
         who_ignores_term_is_killed_at_its_timeout_and_not_before,
         what_a_service_left_in_other_sessions_is_gone_when_it_counts_as_stopped,
+        what_a_service_left_in_other_sessions_is_asked_to_end_before_it_is_killed,
         what_its_main_process_leaves_behind_counts_by_the_exit_rule,
         who_has_itself_restarted_in_the_middle_of_the_call_is_restarted_once,
         a_task_that_was_given_up_gets_a_fresh_budget_from_whoever_starts_it,
@@ -131,6 +133,7 @@ fn what_a_service_left_in_other_sessions_is_gone_when_it_counts_as_stopped(boot:
         exec = ["/usr/bin/actor", "child=ignore-term+stay", "session=ignore-term+stay",
                 "orphan=ignore-term+child=ignore-term,stay+stay", "sleep=300", "ready", "stay"]
         ready = { by = "notify" }
+        stop = { timeout = "1s" }
     "#;
     boot.machine(services, |pid1| {
         pid1.until("parent", StateName::Ready);
@@ -148,6 +151,28 @@ fn what_a_service_left_in_other_sessions_is_gone_when_it_counts_as_stopped(boot:
         }
         assert!(!look::group("parent").exists());
         until("no zombie is left", PATIENCE, || look::zombies().is_empty().then_some(()));
+    });
+}
+
+/// S19: the one in another session is no child of the main process any more, and is asked all the same.
+fn what_a_service_left_in_other_sessions_is_asked_to_end_before_it_is_killed(boot: &Boot) {
+    let services = r#"
+        [[service]]
+        name = "parent"
+        exec = ["/usr/bin/actor", "session=ignore-term+touch=/run/there+until-term+sleep=300+touch=/run/tidied+stay",
+                "await=/run/there", "ready", "stay"]
+        ready = { by = "notify" }
+        stop = { timeout = "2s" }
+    "#;
+    boot.machine(services, |pid1| {
+        pid1.until("parent", StateName::Ready);
+        let since = pid1.stop("parent");
+        until("the helper has tidied up", PATIENCE, || Path::new("/run/tidied").exists().then_some(()));
+        // And then it stays, which nobody may.
+        pid1.until("parent", StateName::Off);
+        let path = pid1.path("parent", since);
+        assert_eq!(path, [StateName::Stopping, StateName::Killing, StateName::Cleaning, StateName::Off]);
+        assert!(look::members("parent").is_empty());
     });
 }
 

@@ -171,7 +171,8 @@ impl World {
             Action::StartMain => vec![Report::Ended(Ending::NotStarted(why()))],
             Action::SignalMain(_) if well && input.below(2) == 0 => vec![Report::Ended(Ending::Status(0))],
             Action::SignalMain(_) if well => Vec::new(),
-            Action::SignalMain(_) => vec![Report::CouldNot(Deed::Signal, why())],
+            Action::SignalGroup(_) if well => vec![Report::GroupEmpty],
+            Action::SignalMain(_) | Action::SignalGroup(_) => vec![Report::CouldNot(Deed::Signal, why())],
             Action::KillMain | Action::KillStep | Action::KillGroup | Action::KillReload if !well => {
                 vec![Report::CouldNot(Deed::Kill, why())]
             }

@@ -45,8 +45,11 @@ wire! {
         pub services_good: u32,
         /// Those that are not, by name.
         pub waiting_for: Vec<String>,
-        /// What a person should look at.
+        /// What a person should look at, the gravest first.
         pub alarms: Vec<Alarm>,
+        /// Services that have failed so often in the last ten minutes that the node does not do its work.
+        #[serde(default)]
+        pub degraded_by: Vec<String>,
         /// Memory.
         pub memory: Memory,
         /// Processes that ran or wanted to, over 1, 5 and 15 minutes.

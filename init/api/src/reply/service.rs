@@ -42,6 +42,9 @@ wire! {
         pub status: Option<String>,
         /// What a person should look at.
         pub alarm: Option<String>,
+        /// Whether it has failed so often in the last ten minutes that the node does not do its work, ready or not.
+        #[serde(default)]
+        pub degrades_node: bool,
         /// The steps of its latest start.
         pub stamps: Stamps,
         /// What it uses, while its control group is there.

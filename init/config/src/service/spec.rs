@@ -45,7 +45,8 @@ pub struct ServiceSpec {
     /// Whether the machine counts as up only once this one is ready.
     #[serde(default = "yes")]
     pub milestone: bool,
-    /// Whether it works for the machine's end, too: then it is stopped only once everything else has.
+    /// Whether it works for the machine's end, too: then it is stopped only once everything else has, and by no order
+    /// before.
     #[serde(default)]
     pub until_end: bool,
     /// What its failing means for the machine.
@@ -219,7 +220,7 @@ pub enum ReadySpec {
     Probe {
         /// The words of the question.
         ask: Vec<String>,
-        /// Between two questions once it is ready; they come every second before.
+        /// Between two questions once it is ready; before that the next one follows 50 ms after an answer.
         #[serde(default = "every_five_seconds")]
         every: Span,
     },
@@ -235,7 +236,8 @@ fn every_five_seconds() -> Span {
 pub enum StartTimeout {
     /// So long; then it is stopped and started again.
     After(Span),
-    /// As long as it takes, with an alarm after 90 s: `"none"`. For services that wait for a quorum.
+    /// As long as it takes, with an alarm after 90 s: `"none"`. For services whose start hangs on somebody else: a
+    /// quorum, a server, a person, a disk.
     Never(NoTimeout),
 }
 
@@ -331,7 +333,9 @@ pub enum ExitRule {
     Last,
 }
 
-/// How a service is stopped.
+/// How a service is stopped: its main process is sent the signal, and when that has ended, whoever is left of the
+/// service is sent it, too. So a master has its workers end in its own order, and a helper that nobody told has what is
+/// left of the time. Whoever is there at the end of it is killed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct StopSpec {
@@ -339,7 +343,7 @@ pub struct StopSpec {
     pub signal: StopSignal,
     /// From there to SIGKILL.
     pub timeout: Span,
-    /// What is killed when it is stopped or has died.
+    /// What ends with it when it is stopped or has died.
     pub kill: KillScope,
 }
 
@@ -369,13 +373,13 @@ pub enum StopSignal {
     Kill,
 }
 
-/// What is killed with a service.
+/// What ends with a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KillScope {
     /// Everything in its cgroup: nothing survives it.
     Cgroup,
-    /// Its main process only: containerd's shims, and so the pods, live on.
+    /// Its main process only, which alone is signalled: containerd's shims, and so the pods, live on.
     Process,
 }
 

@@ -135,7 +135,7 @@ fn services(services: &[Service], out: &mut Text) {
         Some(seconds(stamps.ready_ms?.checked_sub(stamps.started_ms?)?, 1e3))
     };
     type Value<'a> = &'a dyn Fn(&Service) -> Option<f64>;
-    let rows: [(&str, Kind, &str, Value<'_>); 7] = [
+    let rows: [(&str, Kind, &str, Value<'_>); 8] = [
         ("slipway_service_wanted", Kind::Gauge, "Whether a service is wanted up.", &|s| Some(flag(s.wanted))),
         ("slipway_service_held", Kind::Gauge, "Whether an operator holds a service as it is.", &|s| {
             Some(flag(s.held))
@@ -143,6 +143,12 @@ fn services(services: &[Service], out: &mut Text) {
         ("slipway_service_alarm", Kind::Gauge, "Whether a person should look at a service.", &|s| {
             Some(flag(s.alarm.is_some()))
         }),
+        (
+            "slipway_service_degrades_node",
+            Kind::Gauge,
+            "Whether a service fails so often that the node does not do its work.",
+            &|s| Some(flag(s.degrades_node)),
+        ),
         ("slipway_service_restarts_total", Kind::Counter, "Starts of a service after its first.", &|s| {
             Some(f64::from(s.starts.saturating_sub(1)))
         }),

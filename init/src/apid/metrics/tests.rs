@@ -27,6 +27,7 @@ fn service(name: &str, state: State) -> Service {
         last_end: None,
         status: None,
         alarm: None,
+        degrades_node: state == State::Backoff,
         stamps: Stamps { started_ms: Some(1000), ready_ms: Some(1250), ..Stamps::default() },
         usage: Some(Usage { cpu_us: 1_500_000, memory_peak_bytes: Some(2), ..Usage::default() }),
     }
@@ -81,6 +82,8 @@ fn what_is_counted_is_told_in_base_units() {
         "slipway_build_info{version=\"0.1.0\",kernel=\"6.12 \\\"x\\\"\\\\\",role=\"worker\",machine=\"w1\"} 1",
         "slipway_service_state{service=\"containerd\",state=\"backoff\"} 1",
         "slipway_service_state{service=\"containerd\",state=\"ready\"} 0",
+        "slipway_service_degrades_node{service=\"containerd\"} 1",
+        "slipway_service_degrades_node{service=\"kubelet\"} 0",
         "slipway_service_restarts_total{service=\"kubelet\"} 2",
         "slipway_service_unasked_probes_total{service=\"kubelet\"} 4",
         "slipway_service_start_duration_seconds{service=\"kubelet\"} 0.25",

@@ -322,6 +322,7 @@ fn kubelet() -> ServiceView {
         status: None,
         stamps: Stamps::default(),
         alarm: None,
+        degrades_node: false,
         milestone: true,
         could_not_ask: 0,
     }

@@ -64,6 +64,9 @@ pub enum Action {
     Forget(Question),
     /// Send its main process a signal; nothing if it has none. At most `CouldNot(Signal)`.
     SignalMain(StopSignal),
+    /// Send everybody who is in its group this signal, if somebody is, then as [`Action::WatchGroup`]. Also at most
+    /// one `CouldNot(Signal)`.
+    SignalGroup(StopSignal),
     /// Kill its main process. `Ended` follows.
     KillMain,
     /// Kill everything in its group, then as [`Action::WatchGroup`].
@@ -103,11 +106,6 @@ pub enum Demand {
         /// Why.
         why: String,
     },
-    /// The node does not do its work for this service; keep all logs as they are now.
-    Degraded {
-        /// Which.
-        service: Place,
-    },
     /// Reboot, in order, and count it in what survives a reboot.
     Reboot {
         /// Into what.
@@ -124,6 +122,7 @@ pub enum Demand {
 pub enum Slot {
     /// What runs now.
     Same,
-    /// What ran before: this image was never confirmed.
+    /// What ran before: this image was never confirmed. For roadmap/media-and-reflash.md's two slots: until there are
+    /// updates no image waits to be confirmed, and this is never asked for.
     Previous,
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use machine_config::service::{Place, StopSignal};
 use serde::{Deserialize, Serialize};
 
+use super::escalation::Level;
 use super::event::{Deed, Ending};
+use super::state::SLOW_START;
 use crate::control::message;
 
 /// Why something happened.
@@ -68,7 +70,7 @@ pub enum Cause {
     ReloadFailed(String),
     /// An operator asked for something.
     Ordered(Order),
-    /// It has no start timeout, but is not ready after 90 s.
+    /// It has no start timeout, but is not ready after [`SLOW_START`].
     StartsSlowly,
     /// It fails often.
     FailsOften(u8),
@@ -164,6 +166,16 @@ pub enum Order {
 }
 
 impl Cause {
+    /// What so many failures of late mean.
+    #[must_use]
+    pub fn often(level: Level, times: u8) -> Option<Self> {
+        match level {
+            Level::None => None,
+            Level::Alarm => Some(Cause::FailsOften(times)),
+            Level::Degraded => Some(Cause::DegradesNode(times)),
+        }
+    }
+
     /// In words; `name` gives a service's.
     pub fn words<'a>(&self, name: impl Fn(Place) -> &'a str) -> String {
         match self {
@@ -196,7 +208,9 @@ impl Cause {
             Cause::Reloaded(after) => format!("took up changed files in {}", seconds(*after)),
             Cause::ReloadFailed(why) => format!("did not take up changed files: {why}"),
             Cause::Ordered(order) => order.words().to_owned(),
-            Cause::StartsSlowly => "not ready yet, but not to be killed for that".to_owned(),
+            Cause::StartsSlowly => {
+                format!("not ready after {}; it is given the time that it takes", seconds(SLOW_START))
+            }
             Cause::FailsOften(times) => format!("failed {times} times in 10 min"),
             Cause::DegradesNode(times) => {
                 format!("failed {times} times in 10 min: the node does not do its work")

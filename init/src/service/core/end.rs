@@ -1,18 +1,31 @@
 //! From asked or dead to nothing left: the signal, the kill, the steps after, the group.
 //!
-//! "Stopped" means that the main process is reaped and the group is empty. Every wait has a
-//! deadline and every deadline another verdict; the last of them is Stuck. Which end counts
-//! as a failure, and what follows from it, is decided here; when to ask is `settle`'s.
+//! "Stopped" means that the main process is reaped and the group is empty. Who is asked to end is asked as a whole:
+//! first the main process, which may have others to end in its own order; when that is gone, whoever it left, for the
+//! rest of the time. Who ends by itself takes the others with it at once. Every wait has a deadline and every deadline
+//! another verdict; the last of them is Stuck. Which end counts as a failure, and what follows from it, is decided
+//! here; when to ask is `settle`'s.
 
 use machine_config::service::{Class, ExitRule, KillScope, Ready};
 
 use super::action::{Action, Demand, Slot, Step};
 use super::cause::{Cause, Failure, Reason};
-use super::escalation::{Judgement, Level};
+use super::escalation::Judgement;
 use super::event::{Deed, Ending, StepKind};
 use super::seat::Seat;
 use super::state::{AFTER_WITHIN, Cleanup, Doom, KILL_AGAIN, REMOVE_AGAIN, SWEEP_WITHIN, State, Then};
 use crate::monotonic::Monotonic;
+
+/// Who may still be there when a cleanup begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Left {
+    /// Anybody.
+    Perhaps,
+    /// Who was killed before, and keeps its deadline.
+    Dying(Doom),
+    /// Nobody: its group is empty.
+    Nobody,
+}
 
 impl Seat<'_> {
     /// Asks it to end.
@@ -20,14 +33,23 @@ impl Seat<'_> {
         self.member.leave = None;
         self.quiet();
         if let State::Preparing { .. } = self.member.state {
-            self.clean(Then::Rest, Cause::Stopped(why), None);
-        } else if self.member.run.main {
-            let until = self.now().after(self.unit.stop_timeout.duration());
-            self.enter(State::Stopping { why, until }, Cause::Stopped(why));
+            return self.clean(Then::Rest, Cause::Stopped(why), Left::Perhaps);
+        }
+        let until = self.now().after(self.unit.stop_timeout.duration());
+        self.enter(State::Stopping { why, until }, Cause::Stopped(why));
+        if self.member.run.main {
             self.act(Action::SignalMain(self.unit.stop_signal));
         } else {
-            // Its main process ended long ago; nobody else listens to signals.
-            self.kill(why, Cause::Stopped(why));
+            self.stop_rest(why);
+        }
+    }
+
+    /// Asks those to end whom its main process left behind. Mostly that is nobody, and this is the one look.
+    fn stop_rest(&mut self, why: Reason) {
+        match self.unit.kill {
+            KillScope::Cgroup => self.act(Action::SignalGroup(self.unit.stop_signal)),
+            // They are no part of it.
+            KillScope::Process => self.ended_as_asked(why, Left::Perhaps),
         }
     }
 
@@ -38,7 +60,7 @@ impl Seat<'_> {
         self.enter(State::Killing { why, doom: Doom::from(self.now()) }, cause);
         self.send_kill();
         if self.unit.kill == KillScope::Process && !self.member.run.main {
-            self.ended_as_asked(why, None);
+            self.ended_as_asked(why, Left::Perhaps);
         }
     }
 
@@ -88,8 +110,8 @@ impl Seat<'_> {
                 }
                 self.ended_by_itself(how);
             }
-            State::Stopping { why, .. } => self.ended_as_asked(why, None),
-            State::Killing { why, doom } => self.ended_as_asked(why, Some(doom)),
+            State::Stopping { why, .. } => self.stop_rest(why),
+            State::Killing { why, doom } => self.ended_as_asked(why, Left::Dying(doom)),
             _ => self.less_of_it(),
         }
     }
@@ -97,7 +119,7 @@ impl Seat<'_> {
     /// One of its processes is gone: perhaps it was the last.
     pub(super) fn less_of_it(&mut self) {
         match self.member.state {
-            State::Stuck { then } => self.clean(then, Cause::Gone, None),
+            State::Stuck { then } => self.clean(then, Cause::Gone, Left::Perhaps),
             _ => self.emptied(),
         }
     }
@@ -107,24 +129,24 @@ impl Seat<'_> {
         let starting = matches!(self.member.state, State::Starting(_));
         if starting && self.unit.ready == Ready::Exit && how == Ending::Status(0) {
             let after = self.member.ran_for(self.now());
-            self.clean(Then::Done, Cause::TaskEnded(after), None);
+            self.clean(Then::Done, Cause::TaskEnded(after), Left::Perhaps);
         } else if deliberate || !self.member.desired {
-            self.clean(Then::Rest, Cause::Ended, None);
+            self.clean(Then::Rest, Cause::Ended, Left::Perhaps);
         } else {
-            self.fail(Failure::Main(how), None);
+            self.fail(Failure::Main(how), Left::Perhaps);
         }
     }
 
-    fn ended_as_asked(&mut self, why: Reason, doom: Option<Doom>) {
+    fn ended_as_asked(&mut self, why: Reason, left: Left) {
         if why.is_failure() {
-            self.fail(Failure::Stopped(why), doom);
+            self.fail(Failure::Stopped(why), left);
         } else {
-            self.clean(Then::Rest, Cause::Ended, doom);
+            self.clean(Then::Rest, Cause::Ended, left);
         }
     }
 
     /// Counts a failure and says what follows.
-    pub(super) fn fail(&mut self, failure: Failure, doom: Option<Doom>) {
+    pub(super) fn fail(&mut self, failure: Failure, left: Left) {
         let now = self.now();
         let after = self.member.ran_for(now);
         let ready_for = self.member.ready_for(now);
@@ -141,17 +163,14 @@ impl Seat<'_> {
         let cause = Cause::Failed { failure: failure.clone(), after, again };
         self.act(Action::FreezeLog);
         self.member.last_end = Some((failure, after));
-        self.clean(then, cause.clone(), doom);
+        self.clean(then, cause.clone(), left);
         if hopeless {
             self.alarm(cause);
         }
-        match self.member.failures.count(now) {
-            (Level::None, _) => {}
-            (Level::Alarm, times) => self.alarm(Cause::FailsOften(times)),
-            (Level::Degraded, times) => {
-                self.alarm(Cause::DegradesNode(times));
-                self.machine.steps.push(Step::Machine(Demand::Degraded { service: self.place }));
-            }
+        let (level, times) = self.member.failures.count(now);
+        if let Some(often) = Cause::often(level, times) {
+            // What it means lasts without being kept: see `Member::concern`.
+            self.tell(often);
         }
     }
 
@@ -165,13 +184,20 @@ impl Seat<'_> {
         said_so || self.unit.attempts.is_some_and(|attempts| self.member.attempts >= attempts)
     }
 
-    /// Begins the cleanup; what was killed before keeps its deadline.
-    pub(super) fn clean(&mut self, then: Then, cause: Cause, doom: Option<Doom>) {
+    /// Begins the cleanup.
+    pub(super) fn clean(&mut self, then: Then, cause: Cause, left: Left) {
         self.member.leave = None;
+        self.member.run.ended = None;
         self.quiet();
-        let doom = doom.unwrap_or_else(|| Doom::from(self.now()));
-        self.enter(State::Cleaning { stage: Cleanup::Emptying { doom, empty: false }, then }, cause);
-        self.send_kill();
+        let (doom, empty) = match left {
+            Left::Perhaps => (Doom::from(self.now()), false),
+            Left::Dying(doom) => (doom, false),
+            Left::Nobody => (Doom::from(self.now()), true),
+        };
+        self.enter(State::Cleaning { stage: Cleanup::Emptying { doom, empty }, then }, cause);
+        if !empty {
+            self.send_kill();
+        }
         self.emptied();
     }
 
@@ -185,9 +211,9 @@ impl Seat<'_> {
                 let (until, then) = (*until, *then);
                 self.remove_group(until, then);
             }
-            State::Killing { why, doom } if !self.member.run.main => {
-                let (why, doom) = (*why, *doom);
-                self.ended_as_asked(why, Some(doom));
+            State::Stopping { why, .. } | State::Killing { why, .. } if !self.member.run.main => {
+                let why = *why;
+                self.ended_as_asked(why, Left::Nobody);
             }
             State::Stuck { .. } => self.less_of_it(),
             _ => {

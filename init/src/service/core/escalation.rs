@@ -45,8 +45,8 @@ pub struct Failures {
     judged: bool,
 }
 
-/// What a failure means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What failures mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Nothing yet.
     None,
@@ -66,21 +66,29 @@ pub enum Judgement {
 }
 
 impl Failures {
-    /// Counts a failure; what it means, told once per step.
+    /// Counts a failure; what it means beyond what the ones before did.
     pub fn count(&mut self, now: Monotonic) -> (Level, u8) {
         self.failing_since.get_or_insert(now);
-        self.times.retain(|at| now.since(*at) < WINDOW);
-        let told = self.times.len() >= DEGRADED;
-        if told {
+        let (before, _) = self.level(now);
+        if self.times.len() >= DEGRADED {
             self.times.remove(0);
         }
         self.times.push(now);
-        let level = match self.times.len() {
-            ALARM => Level::Alarm,
-            DEGRADED if !told => Level::Degraded,
-            _ => Level::None,
+        let (level, times) = self.level(now);
+        (if level > before { level } else { Level::None }, times)
+    }
+
+    /// What the latest failures mean at this moment, whether it is ready or not: one that comes and goes is no less
+    /// broken than one that is gone. And how many they are, as far as that is counted.
+    #[must_use]
+    pub fn level(&self, now: Monotonic) -> (Level, u8) {
+        let times = self.times.iter().filter(|at| now.since(**at) < WINDOW).count();
+        let level = match times {
+            0..ALARM => Level::None,
+            ALARM..DEGRADED => Level::Alarm,
+            _ => Level::Degraded,
         };
-        (level, u8::try_from(self.times.len()).unwrap_or(u8::MAX))
+        (level, u8::try_from(times).unwrap_or(u8::MAX))
     }
 
     /// It is ready.
@@ -134,6 +142,19 @@ mod tests {
         assert_eq!(levels[14], Level::Degraded);
         assert_eq!(levels.iter().filter(|level| **level != Level::None).count(), 2, "each is told once");
         assert_eq!(failures.count(at(10_000)), (Level::None, 1));
+    }
+
+    #[test]
+    fn what_failures_mean_lasts_as_long_as_the_window_and_not_only_until_it_is_ready() {
+        let mut failures = Failures::default();
+        for n in 0..20 {
+            failures.count(at(n * 10));
+        }
+        failures.recovered();
+        assert_eq!(failures.level(at(190)), (Level::Degraded, 15));
+        assert_eq!(failures.level(at(649)), (Level::Degraded, 15));
+        assert_eq!(failures.level(at(650)), (Level::Alarm, 14), "the oldest of the fifteen is too old");
+        assert_eq!(failures.level(at(790)), (Level::None, 0));
     }
 
     #[test]

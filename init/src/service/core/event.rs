@@ -69,7 +69,8 @@ pub enum Event {
         /// Whether it is above.
         high: bool,
     },
-    /// The image that runs was confirmed as good.
+    /// The image that runs was confirmed as good. For roadmap/media-and-reflash.md's health gate: until there are
+    /// updates, the shell begins with a confirmed image and nobody says this.
     ImageConfirmed,
     /// So often the core has had the machine rebooted in the 24 hours before this boot.
     Rebooted(u8),
@@ -108,7 +109,7 @@ pub enum Report {
     Pinged,
     /// It wrote a line to its descriptor for readiness.
     WroteReady,
-    /// Nobody is in its group. Only in answer to `KillGroup` and `WatchGroup`, and true when it is sent.
+    /// Nobody is in its group. Only in answer to `SignalGroup`, `KillGroup` and `WatchGroup`, and true when it is sent.
     GroupEmpty,
     /// Its group is removed, or was never made.
     GroupRemoved,
@@ -125,7 +126,7 @@ pub enum Report {
 pub enum Deed {
     /// `Prepare`.
     Prepare,
-    /// `SignalMain`.
+    /// `SignalMain` and `SignalGroup`.
     Signal,
     /// `KillMain`, `KillStep` or `KillGroup`.
     Kill,

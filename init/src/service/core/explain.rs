@@ -5,7 +5,7 @@
 
 use machine_config::service::{EdgeKind, Place};
 
-use super::cause::seconds;
+use super::cause::{Cause, seconds};
 use super::member::{Goal, Hold, Member};
 use super::services::Services;
 use super::settle::Unmet;
@@ -22,7 +22,10 @@ impl Services {
         let mut lines = Vec::new();
         let mut at = Some(place);
         while let Some((place, member)) = at.and_then(|place| Some((place, self.member(place)?))) {
-            lines.push(format!("{}: {}", self.name(place), self.sentence(place, member)));
+            let (level, times) = member.failures.level(self.machine.now);
+            let often = Cause::often(level, times).map(|often| format!("; {}", often.words(|_| "a need")));
+            let sentence = self.sentence(place, member);
+            lines.push(format!("{}: {sentence}{}", self.name(place), often.unwrap_or_default()));
             at = self.next_link(place, member).filter(|_| lines.len() < LINKS_MAX);
         }
         lines
@@ -39,13 +42,6 @@ impl Services {
             _ if member.state.runs() && self.is_leaving(place) => self.who_goes_first(place),
             _ => None,
         }
-    }
-
-    fn who_goes_first(&self, place: Place) -> Option<Place> {
-        let goes = |place: Place| {
-            self.is_leaving(place) || self.member(place).is_some_and(|member| member.state.goes())
-        };
-        self.graph.dependents(place).iter().map(|dependent| dependent.place).find(|place| goes(*place))
     }
 
     fn sentence(&self, place: Place, member: &Member) -> String {

@@ -3,6 +3,8 @@
 //! A service's needs come before it in the table, so going through places forwards is going
 //! from needs to dependents. What an edge asks for at a moment is `settle`'s.
 
+use std::collections::VecDeque;
+
 use machine_config::service::{Edge, EdgeKind, OnLoss, Place, Unit};
 
 /// An edge seen from the need.
@@ -32,9 +34,12 @@ pub fn pulls(edge: &Edge) -> bool {
     edge.kind != EdgeKind::After
 }
 
-/// The edges by the place they point to.
+/// The edges by the place they point to, and where they lead in the end.
 #[derive(Debug, Clone, Default)]
-pub struct Graph(Vec<Vec<Dependent>>);
+pub struct Graph {
+    dependents: Vec<Vec<Dependent>>,
+    above: Vec<Vec<Place>>,
+}
 
 impl Graph {
     /// Of a table's units.
@@ -53,12 +58,34 @@ impl Graph {
                 }
             }
         }
-        Self(dependents)
+        let above = dependents.iter().map(|direct| above(direct, &dependents)).collect();
+        Self { dependents, above }
     }
 
     /// Who needs `place`.
     #[must_use]
     pub fn dependents(&self, place: Place) -> &[Dependent] {
-        self.0.get(place.index()).map_or(&[], Vec::as_slice)
+        self.dependents.get(place.index()).map_or(&[], Vec::as_slice)
     }
+
+    /// Whoever starts after `place` by any edges, and so stops before it: the nearest first.
+    #[must_use]
+    pub fn above(&self, place: Place) -> &[Place] {
+        self.above.get(place.index()).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// All who need one with these `direct` dependents, near and far.
+fn above(direct: &[Dependent], dependents: &[Vec<Dependent>]) -> Vec<Place> {
+    let mut found: Vec<Place> = Vec::new();
+    let mut look = VecDeque::from([direct]);
+    while let Some(next) = look.pop_front() {
+        for dependent in next {
+            if !found.contains(&dependent.place) {
+                found.push(dependent.place);
+                look.extend(dependents.get(dependent.place.index()).map(Vec::as_slice));
+            }
+        }
+    }
+    found
 }

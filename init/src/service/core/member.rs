@@ -8,8 +8,8 @@ use machine_config::service::Start;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Backoff;
-use super::cause::{Failure, Reason};
-use super::escalation::Failures;
+use super::cause::{Cause, Failure, Reason};
+use super::escalation::{Failures, Level};
 use super::event::{Digest, Instance};
 use super::health::Health;
 use super::state::State;
@@ -85,7 +85,7 @@ pub struct Member {
     pub overlay: Option<Digest>,
     /// How it last ended, and how long after its start.
     pub last_end: Option<(Failure, Duration)>,
-    /// What a person should look at.
+    /// What a person should look at until it is ready again; see [`Self::concern`] for all there is.
     pub alarm: Option<String>,
     /// The steps of its latest start.
     pub stamps: Stamps,
@@ -156,6 +156,23 @@ impl Member {
     #[must_use]
     pub fn ran_for(&self, now: Monotonic) -> Duration {
         self.run.started.map_or(Duration::ZERO, |started| now.since(started))
+    }
+
+    /// What a person should look at now.
+    #[must_use]
+    pub fn concern(&self, now: Monotonic) -> Option<String> {
+        let (level, times) = self.failures.level(now);
+        let often = Cause::often(level, times).map(|often| often.words(|_| "a need"));
+        match level {
+            Level::Degraded => often,
+            Level::None | Level::Alarm => self.alarm.clone().or(often),
+        }
+    }
+
+    /// Whether the node does not do its work for it.
+    #[must_use]
+    pub fn degrades_node(&self, now: Monotonic) -> bool {
+        self.failures.level(now).0 == Level::Degraded
     }
 
     /// It has a clean record.

@@ -43,6 +43,9 @@ pub enum Refusal {
     /// Others would lose it.
     #[error("{} would lose it; cascade stops them first", .0.join(", "))]
     Needed(Vec<String>),
+    /// Nobody could start it again, or see what happens meanwhile.
+    #[error("{0} works until the machine ends and is not kept down; restart it instead")]
+    UntilEnd(String),
     /// One who would lose it is held.
     #[error("{0} would lose it and is held; release it first")]
     DependentHeld(String),
@@ -98,7 +101,7 @@ impl Services {
             Order::Reload(_) => self.reload(place),
             Order::Apply(_) => Ok(self.apply(place, overlay)),
             Order::Reset(_) => Ok(self.reset(place)),
-            Order::Hold(_) => Ok(self.hold(place)),
+            Order::Hold(_) => self.hold(place),
             Order::Release(_) => Ok(self.release(place)),
             Order::Signal { signal, .. } => self.signal(place, *signal),
             Order::Shutdown { .. } | Order::Reexec => Err(Refusal::NotAboutServices),
@@ -180,11 +183,21 @@ impl Services {
         }
     }
 
+    /// What works until the machine ends is never down on purpose before: orders come through it.
+    fn may_be_down(&self, place: Place) -> Result<(), Refusal> {
+        match self.unit(place) {
+            Some(unit) if unit.until_end => Err(Refusal::UntilEnd(self.own_name(place))),
+            _ => Ok(()),
+        }
+    }
+
     fn stop(&mut self, place: Place, cascade: bool) -> Outcome {
+        self.may_be_down(place)?;
         let losers = self.losers(place, true);
         if !cascade && !losers.is_empty() {
             return Err(Refusal::Needed(losers.into_iter().map(|loser| self.own_name(loser)).collect()));
         }
+        losers.iter().try_for_each(|loser| self.may_be_down(*loser))?;
         self.none_is_held(&losers)?;
         let mut any = false;
         for place in losers.into_iter().chain([place]) {
@@ -270,22 +283,26 @@ impl Services {
         let now = self.machine.now;
         let Some(member) = self.members.get_mut(place.index()) else { return Accepted::Unchanged };
         let failures = member.backoff.failures(member.ready_for(now));
-        let remembers = failures > 0 || member.attempts > 0 || member.alarm.is_some();
+        let remembers = failures > 0 || member.attempts > 0 || member.concern(now).is_some();
         member.forgive();
         changed(retried || remembers)
     }
 
-    fn hold(&mut self, place: Place) -> Accepted {
-        let Some(member) = self.members.get_mut(place.index()) else { return Accepted::Unchanged };
-        if member.hold.is_some() {
-            return Accepted::Unchanged;
-        }
+    fn hold(&mut self, place: Place) -> Outcome {
+        let Some(member) = self.member(place).filter(|member| member.hold.is_none()) else {
+            return Ok(Accepted::Unchanged);
+        };
         let is_down = matches!(
             member.state,
             State::Off | State::Waiting | State::Blocked { .. } | State::Failed | State::Stuck { .. }
         );
-        member.hold = Some(if is_down { Hold::Down } else { Hold::Up });
-        Accepted::Changed
+        if is_down {
+            self.may_be_down(place)?;
+        }
+        if let Some(member) = self.members.get_mut(place.index()) {
+            member.hold = Some(if is_down { Hold::Down } else { Hold::Up });
+        }
+        Ok(Accepted::Changed)
     }
 
     fn release(&mut self, place: Place) -> Accepted {

@@ -86,10 +86,15 @@ impl Seat<'_> {
         self.machine.record(Some(self.place), None, cause);
     }
 
-    /// Wants a person to look.
+    /// Wants a person to look, until it is well again.
     pub fn alarm(&mut self, cause: Cause) {
+        self.member.alarm = Some(cause.words(|_| "a need"));
+        self.tell(cause);
+    }
+
+    /// Wants a person to know.
+    pub fn tell(&mut self, cause: Cause) {
         let why = cause.words(|_| "a need");
-        self.member.alarm = Some(why.clone());
         self.note(cause);
         self.machine.steps.push(Step::Machine(Demand::Alarm { service: self.place, why }));
     }

@@ -1,10 +1,10 @@
 //! What follows for all from what happened to one: who may start, who has to go, in which order.
 //!
-//! A start waits for its needs and its turn; a stop waits for everybody who needs the service
-//! and is on the way out, so that stopping is starting backwards. Repeated until nothing
-//! changes any more; every round moves somebody forward, and rounds are bounded.
+//! A start waits for its needs and its turn; a stop waits for everybody who needs the service,
+//! near or far, and is on the way out, so that stopping is starting backwards. Repeated until
+//! nothing changes any more; every round moves somebody forward, and rounds are bounded.
 
-use machine_config::service::{Edge, EdgeKind, OnLoss, Place};
+use machine_config::service::{Edge, EdgeKind, OnLoss, Place, Unit};
 
 use super::action::{Demand, Step};
 use super::cause::{Cause, Reason};
@@ -110,12 +110,12 @@ impl Services {
         self.leaving.get(place.index()).is_some_and(Option::is_some)
     }
 
-    /// Whether everybody who goes before it has gone.
-    fn may_stop(&self, place: Place) -> bool {
-        let on_the_way = |place: Place| {
-            self.is_leaving(place) || self.member(place).is_some_and(|member| member.state.goes())
+    /// Who still has to go before it, however many tasks that are done lie between the two.
+    pub(super) fn who_goes_first(&self, place: Place) -> Option<Place> {
+        let on_the_way = |place: &Place| {
+            self.is_leaving(*place) || self.member(*place).is_some_and(|member| member.state.goes())
         };
-        !self.graph.dependents(place).iter().any(|dependent| on_the_way(dependent.place))
+        self.graph.above(place).iter().copied().find(on_the_way)
     }
 
     /// One step for one service.
@@ -141,7 +141,7 @@ impl Services {
             },
             _ => {
                 let leaves = self.leaving.get(place.index()).copied().flatten();
-                if let Some(why) = leaves.filter(|_| self.may_stop(place))
+                if let Some(why) = leaves.filter(|_| self.who_goes_first(place).is_none())
                     && let Some(mut seat) = self.seat(place)
                 {
                     seat.stop(why);
@@ -175,9 +175,11 @@ impl Services {
         }
     }
 
-    /// How many processes a start of it makes.
+    /// How many processes a start of it makes, sooner or later: those after its end are paid for here, since they wait
+    /// for nobody then.
     fn cost(&self, place: Place) -> u64 {
-        let steps = self.unit(place).map_or(0, |unit| unit.before_start.len());
+        let steps = |unit: &Unit| unit.before_start.len().saturating_add(unit.after_stop.len());
+        let steps = self.unit(place).map_or(0, steps);
         u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1)
     }
 

@@ -9,6 +9,7 @@ use machine_config::service::{Liveness, Ready};
 
 use super::action::Action;
 use super::cause::{Cause, Failure, Reason};
+use super::end::Left;
 use super::event::{Digest, Ending, StepKind};
 use super::member::Run;
 use super::seat::Seat;
@@ -37,11 +38,11 @@ impl Seat<'_> {
     }
 
     pub(super) fn not_prepared(&mut self, why: String) {
-        self.fail(Failure::NotPrepared(why), None);
+        self.fail(Failure::NotPrepared(why), Left::Perhaps);
     }
 
     pub(super) fn prepares_slowly(&mut self) {
-        self.fail(Failure::PreparesSlowly, None);
+        self.fail(Failure::PreparesSlowly, Left::Perhaps);
     }
 
     pub(super) fn step_ended(&mut self, kind: StepKind, index: u16, how: Ending, met: bool) {
@@ -51,7 +52,7 @@ impl Seat<'_> {
                 if how == Ending::Status(0) {
                     self.advance(index.saturating_add(1), met);
                 } else {
-                    self.fail(Failure::Step(index, how), None);
+                    self.fail(Failure::Step(index, how), Left::Perhaps);
                 }
             }
             _ => self.cleanup_step_ended(kind, index, how),
@@ -62,7 +63,7 @@ impl Seat<'_> {
     fn advance(&mut self, next: u16, met: bool) {
         let State::Preparing { until, .. } = self.member.state else { return };
         if !met || self.machine.ending.is_some() {
-            return self.clean(Then::Rest, Cause::NeedGone, None);
+            return self.clean(Then::Rest, Cause::NeedGone, Left::Perhaps);
         }
         if usize::from(next) < self.unit.before_start.len() {
             self.member.run.step = true;

@@ -64,7 +64,8 @@ impl Services {
             last_end: member.last_end.as_ref().map(|(failure, after)| failure.words(*after, name)),
             status: None,
             stamps: Stamps { ..member.stamps },
-            alarm: member.alarm.clone(),
+            alarm: member.concern(self.machine.now),
+            degrades_node: member.degrades_node(self.machine.now),
             milestone: unit.milestone,
             could_not_ask: member.run.health.unclear(),
         })

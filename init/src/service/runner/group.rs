@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use machine_config::service::{Place, Unit};
 use node_sys::block;
 use node_sys::event::{Interest, Poll};
+use node_sys::process::Signal;
 
 use crate::cgroup;
 use crate::supervisor::token::Token;
@@ -20,6 +21,8 @@ use crate::supervisor::token::Token;
 const DATA: &str = "/var";
 /// More than cgroup.events and memory.events have.
 const EVENTS_MAX: usize = 1024;
+/// So many are sent a signal in one turn; whoever is beyond that hears nothing of it, and is killed when the time is over.
+const SIGNALLED_MAX: usize = 256;
 
 /// A control group that exists.
 #[derive(Debug)]
@@ -100,8 +103,7 @@ impl Group {
 
     /// Who is in it, the oldest first.
     pub(super) fn processes(&self) -> Vec<i32> {
-        let text = fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
-        text.lines().filter_map(|line| line.parse().ok()).collect()
+        processes(&self.path).unwrap_or_default()
     }
 
     /// From now on its becoming empty is told.
@@ -128,6 +130,19 @@ impl Group {
     pub(super) fn is_as_new(&mut self) -> bool {
         let below = self.directory.metadata().map_or(u64::MAX, |found| found.nlink().saturating_sub(2));
         !self.killed && below == 0 && self.is_empty()
+    }
+
+    /// Sends everybody in it, and in the groups below, a signal; that somebody has ended meanwhile is no error.
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+        let mut done = Ok(());
+        for pid in members(&self.path)?.into_iter().take(SIGNALLED_MAX) {
+            let is_it = || service_of(pid).is_some_and(|name| self.path.ends_with(name));
+            match node_sys::signal::send(pid, signal, is_it) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => done = Err(error),
+                _ => {}
+            }
+        }
+        done
     }
 
     /// Kills everybody in it; where nobody is, it stays as it is.
@@ -183,6 +198,22 @@ fn reread(file: &File) -> io::Result<String> {
     let mut bytes = [0; EVENTS_MAX];
     let len = file.read_at(&mut bytes, 0)?;
     Ok(String::from_utf8_lossy(bytes.get(..len).unwrap_or_default()).into_owned())
+}
+
+fn processes(path: &Path) -> io::Result<Vec<i32>> {
+    let text = fs::read_to_string(path.join("cgroup.procs"))?;
+    Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+}
+
+/// Who is in a group, and in those that the service made below.
+fn members(path: &Path) -> io::Result<Vec<i32>> {
+    let mut found = processes(path)?;
+    for entry in fs::read_dir(path)?.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(members(&entry.path())?);
+        }
+    }
+    Ok(found)
 }
 
 /// A service may have made groups of its own below: they go first.

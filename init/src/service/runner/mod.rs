@@ -99,6 +99,10 @@ impl Runner {
             Action::KillStep => could_not(Deed::Kill, seat.kill_step()),
             Action::StartMain => seat.start_main(service, instance, &self.notify, poll),
             Action::SignalMain(signal) => could_not(Deed::Signal, seat.signal_main(*signal)),
+            Action::SignalGroup(signal) => {
+                let empty = seat.watch_group(instance, poll);
+                empty.or_else(|| could_not(Deed::Signal, seat.signal_group(*signal)))
+            }
             Action::KillMain => could_not(Deed::Kill, seat.kill_main()),
             Action::KillGroup => match seat.kill_group() {
                 Ok(()) => seat.watch_group(instance, poll),

@@ -308,6 +308,10 @@ impl Seat {
         self.main.as_ref().map_or(Ok(()), |main| main.child.signal(signal(wanted)))
     }
 
+    pub(super) fn signal_group(&self, wanted: StopSignal) -> io::Result<()> {
+        self.group.as_ref().map_or(Ok(()), |group| group.signal(signal(wanted)))
+    }
+
     pub(super) fn kill_main(&self) -> io::Result<()> {
         self.main.as_ref().map_or(Ok(()), |main| main.child.signal(Signal::Kill))
     }

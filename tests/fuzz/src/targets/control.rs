@@ -67,6 +67,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         status: None,
         stamps: Stamps::default(),
         alarm: None,
+        degrades_node: false,
         milestone: true,
         could_not_ask: 0,
     };

@@ -76,6 +76,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         last_end: Some(text()),
         status: Some(text()),
         alarm: Some(text()),
+        degrades_node: true,
         stamps,
         usage: Some(usage),
     };
@@ -97,6 +98,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         services_good: 2,
         waiting_for: vec![text()],
         alarms: vec![Alarm { service: text(), text: text() }],
+        degraded_by: vec![text()],
         memory: Memory { total_bytes: 9, available_bytes: 4 },
         load: [0.25, 1.5, 1e9],
         pressure: vec![Pressure {

@@ -41,6 +41,7 @@ fn state() -> State {
         services_good: 1,
         waiting_for: vec!["kubelet".to_owned()],
         alarms: Vec::new(),
+        degraded_by: Vec::new(),
         memory: Memory::default(),
         load: [0.5, 0.0, 0.0],
         pressure: Vec::new(),
@@ -64,6 +65,7 @@ fn state() -> State {
         last_end: None,
         status: None,
         alarm: None,
+        degrades_node: false,
         stamps: Stamps::default(),
         usage: None,
     };

@@ -42,6 +42,7 @@ impl World {
             20 => {
                 let actor = self.actor(place);
                 actor.children = actor.main.is_some();
+                actor.deaf = detail.is_multiple_of(3);
                 // Some hang in the kernel: a group that no kill empties.
                 actor.unkillable = actor.children && detail.is_multiple_of(4);
             }

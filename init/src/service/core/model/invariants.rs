@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use machine_config::service::{EdgeKind, OnLoss, Place, Ready, Start};
+use machine_config::service::{Edge, EdgeKind, OnLoss, Place, Ready, Start};
 
 use super::world::World;
 use crate::control::message::{Finding, StateName};
@@ -145,17 +145,25 @@ fn invariant_7_dependents_have_gone_before_a_service_is_asked_to(world: &World, 
     if world.services.state(place) != Some(StateName::Stopping) {
         return;
     }
-    for dependent in world.services.graph.dependents(place) {
-        let member = world.services.member(dependent.place).unwrap();
-        let ends = world.ended && world.services.ends_with_machine(dependent.place);
-        let bound = ends || (dependent.on_loss != OnLoss::Keep && member.hold.is_none());
+    // By all edges of the table, also through those who rest: `near` has one to the service itself.
+    let mut below = vec![place];
+    for dependent in world.services.places() {
+        let edges = world.unit(dependent).edges.iter();
+        let needed: Vec<&Edge> = edges.filter(|edge| below.contains(&edge.to)).collect();
+        if needed.is_empty() {
+            continue;
+        }
+        below.push(dependent);
+        let member = world.services.member(dependent).unwrap();
+        let ends = world.ended && world.services.ends_with_machine(dependent);
+        let near = |edge: &Edge| edge.to == place && edge.on_loss != OnLoss::Keep;
+        let bound = ends || (needed.into_iter().any(near) && member.hold.is_none());
         // One that only comes after it may begin in the same turn, once it is on its way out.
         let began_later = member.state.name() == StateName::Preparing
-            && last_change(world, dependent.place) > last_change(world, place);
+            && last_change(world, dependent) > last_change(world, place);
         assert!(
             !bound || began_later || !(member.state.runs() || member.state.goes()),
-            "7: {place:?} is asked to end, but {:?} is {:?}",
-            dependent.place,
+            "7: {place:?} is asked to end, but {dependent:?} is {:?}",
             member.state
         );
     }
@@ -223,7 +231,8 @@ fn invariant_11_nothing_starts_before_its_pause_is_over(world: &World, place: Pl
 }
 
 fn invariant_12_starts_are_limited(world: &mut World, place: Place) {
-    let cost = 1 + world.unit(place).before_start.len() as u64;
+    let unit = world.unit(place);
+    let cost = 1 + (unit.before_start.len() + unit.after_stop.len()) as u64;
     world.starts.push_back((world.now, cost));
     while world.starts.front().is_some_and(|(at, _)| at + 10_000 < world.now) {
         world.starts.pop_front();

@@ -27,6 +27,8 @@ pub struct Actor {
     pub reload: Option<Instance>,
     /// Whether others of it are in its group.
     pub children: bool,
+    /// Whether they end by being killed only.
+    pub deaf: bool,
     /// Whether signals do not reach it.
     pub unkillable: bool,
     /// Who waits for its group to be empty.
@@ -201,6 +203,14 @@ impl World {
                 Vec::new()
             }
             Action::SignalMain(_) if fails => report(Report::CouldNot(Deed::Signal, why())),
+            Action::SignalGroup(_) => {
+                self.actor(place).watch = Some(instance);
+                match self.if_empty(place) {
+                    empty if !empty.is_empty() => empty,
+                    _ if fails => report(Report::CouldNot(Deed::Signal, why())),
+                    _ => self.children_hear(place),
+                }
+            }
             Action::KillMain | Action::KillStep | Action::KillGroup | Action::KillReload if fails => {
                 if action == Action::KillGroup {
                     self.actor(place).watch = Some(instance);
@@ -240,6 +250,13 @@ impl World {
             }
             Action::SignalMain(_) | Action::FreezeLog => Vec::new(),
         }
+    }
+
+    /// Whoever is left in a group hears a signal: those end by it that listen.
+    fn children_hear(&mut self, place: Place) -> Vec<Event> {
+        let actor = self.actor(place);
+        actor.children &= actor.unkillable || actor.deaf;
+        self.if_empty(place)
     }
 
     /// Who watches the group is told if it is empty.

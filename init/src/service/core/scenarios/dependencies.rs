@@ -126,6 +126,31 @@ fn a_held_service_that_is_down_stays_down_whatever_pulls_it_in() {
     assert_eq!(world.state("a"), StateName::Starting);
 }
 
+/// Who locks the machine's last door from inside stays outside.
+#[test]
+fn what_works_until_the_end_may_be_restarted_but_is_stopped_and_held_down_by_nobody() {
+    let apid = "until-end = true\nrequires = [\"need\"]";
+    let mut world = world(&[("need", ""), ("apid", apid)]);
+    let until_end = Err(Refusal::UntilEnd("apid".to_owned()));
+    let hold = || Order::Hold("apid".to_owned());
+    assert_eq!(world.state("apid"), StateName::Waiting);
+    assert_eq!(world.ordered(hold()), until_end, "it would never start");
+    world.is_ready("need");
+    world.is_ready("apid");
+    assert_eq!(world.stop("apid"), until_end);
+    assert_eq!(world.stop_all_of("need"), until_end, "nor with what it needs");
+    assert_eq!((world.state("need"), world.state("apid")), (StateName::Ready, StateName::Ready));
+    assert_eq!(world.ordered(hold()), Ok(Accepted::Changed), "up it may be held");
+    world.dies("apid");
+    world.pass(300);
+    world.is_ready("apid");
+    world.ordered(Order::Release("apid".to_owned())).unwrap();
+    assert_eq!(world.restart("apid"), Ok(Accepted::Changed));
+    world.exits("apid", 0);
+    world.is_ready("apid");
+    assert_eq!(world.state("apid"), StateName::Ready);
+}
+
 /// S8
 #[test]
 fn a_restart_takes_those_along_once_who_follow_it_and_nobody_else() {

@@ -2,12 +2,12 @@
 //!
 //! The phases around it are `plan`'s (S34), the rest is `shutdown`'s.
 
-use machine_config::service::Table;
+use machine_config::service::{ServiceSpec, Table, layout};
 
 use super::*;
 use crate::control::message::Ending as MachineEnding;
 use crate::service::core::model::invariants as must;
-use crate::service::core::{RestoreError, Services};
+use crate::service::core::{Record, RestoreError, Services};
 
 impl World {
     fn shut_down(&mut self) {
@@ -78,6 +78,60 @@ fn who_works_until_the_end_is_stopped_last_and_never_started_again() {
     world.perform(steps);
     assert_eq!(world.state("logd"), StateName::Stopping);
     assert!(!world.services.all_stopped());
+}
+
+/// A task that is done in between does not break the chain.
+#[test]
+fn who_needs_a_service_only_through_a_task_that_is_done_still_goes_before_it() {
+    let task = format!("{TASK}milestones = [\"base\"]");
+    let mut world = world(&[("base", ""), ("task", &task), ("top", "milestones = [\"task\"]")]);
+    for name in ["base", "task", "top"] {
+        world.is_ready(name);
+    }
+    assert_eq!(world.state("task"), StateName::Done);
+    world.shut_down();
+    assert_eq!((world.state("base"), world.state("top")), (StateName::Ready, StateName::Stopping));
+    assert!(
+        world.explained("base").starts_with("base: is to be stopped: the machine ends, and waits for top")
+    );
+    world.exits("top", 0);
+    assert_eq!(world.state("base"), StateName::Stopping);
+}
+
+/// Of every role's services at once: whoever starts later stops earlier, by whatever ways it needs the other.
+#[test]
+fn the_services_of_the_images_stop_in_the_reverse_of_the_order_in_which_they_start() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles/services");
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let specs: Vec<ServiceSpec> =
+        files.map(|path| toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()).collect();
+    let mut world = World::begun(layout(&specs).unwrap());
+    for _ in 0..20 {
+        world.all_ready();
+    }
+    assert!(world.states().iter().all(|state| matches!(state, StateName::Ready | StateName::Done)));
+    let next = world.next();
+    world.shut_down();
+    for _ in 0..20 {
+        for place in world.services.places() {
+            if world.services.state(place) == Some(StateName::Stopping) {
+                world.end_of_main(place, &Ending::Status(0));
+            }
+        }
+    }
+    assert!(world.services.all_stopped());
+    let when = |name: &str, state| {
+        let mut records = world.services.journal().since(next);
+        let place = Some(world.place(name));
+        let to = |record: &Record| record.service == place && record.change.map(|(_, to)| to) == Some(state);
+        records.find(|(_, record)| to(record)).map(|(number, _)| number).unwrap()
+    };
+    for need in ["pki", "clock", "network", "config"] {
+        for dependent in ["containerd", "kubelet", "kube-apiserver", "kube-proxy", "etcd", "haproxy"] {
+            let (gone, asked) = (when(dependent, StateName::Off), when(need, StateName::Stopping));
+            assert!(gone < asked, "{dependent} goes before {need}");
+        }
+    }
 }
 
 /// S34: the plan keeps the kind as well.

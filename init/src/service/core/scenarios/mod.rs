@@ -116,6 +116,10 @@ impl World {
     fn alarm(&self, name: &str) -> Option<String> {
         self.services.view(self.place(name)).unwrap().alarm
     }
+
+    fn degrades_node(&self, name: &str) -> bool {
+        self.services.view(self.place(name)).unwrap().degrades_node
+    }
 }
 
 /// In milliseconds.

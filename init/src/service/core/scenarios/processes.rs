@@ -79,15 +79,50 @@ fn a_status_that_says_trying_is_of_no_use_is_believed_but_not_of_a_critical_serv
 fn five_failures_in_ten_minutes_are_an_alarm_and_fifteen_degrade_the_node() {
     let mut world = world(&[("a", "class = \"critical\"")]);
     let alarms = |world: &World| world.demands.iter().filter(|d| matches!(d, Demand::Alarm { .. })).count();
-    let degraded = Demand::Degraded { service: world.place("a") };
     for failure in 1..=15 {
         while world.main("a").is_none() {
             world.pass(250);
         }
         world.dies("a");
-        assert_eq!(alarms(&world) > 0, failure >= 5, "{failure}");
-        assert_eq!(world.demands.contains(&degraded), failure == 15, "{failure}");
+        let told = usize::from(failure >= 5) + usize::from(failure == 15);
+        assert_eq!((alarms(&world), world.degrades_node("a")), (told, failure == 15), "{failure}");
     }
+}
+
+/// S14: who is well now and then is no better.
+#[test]
+fn a_service_that_comes_and_goes_degrades_the_node_for_as_long_as_ten_minutes_remember_it() {
+    let mut world = world(&[("a", "class = \"critical\"")]);
+    for _ in 0..15 {
+        world.is_ready("a");
+        world.pass(11_000);
+        world.dies("a");
+    }
+    world.is_ready("a");
+    let fails = "failed 15 times in 10 min: the node does not do its work";
+    assert_eq!((world.state("a"), world.degrades_node("a")), (StateName::Ready, true));
+    assert_eq!(world.alarm("a").as_deref(), Some(fails));
+    assert_eq!(world.explained("a"), format!("a: is ready; {fails}"));
+    world.pass(450_000);
+    assert_eq!((world.degrades_node("a"), world.alarm("a").is_some()), (false, true), "it still fails often");
+    world.pass(150_000);
+    assert_eq!((world.alarm("a"), world.explained("a")), (None, "a: is ready".to_owned()));
+}
+
+/// S14: a person has seen to it.
+#[test]
+fn a_reset_forgets_that_a_service_degraded_the_node() {
+    let mut world = world(&[("a", "class = \"critical\"")]);
+    for _ in 0..15 {
+        world.is_ready("a");
+        world.pass(11_000);
+        world.dies("a");
+    }
+    world.is_ready("a");
+    world.pass(300_000);
+    assert!(world.degrades_node("a"));
+    assert_eq!(world.ordered(Order::Reset("a".to_owned())), Ok(Accepted::Changed));
+    assert_eq!((world.degrades_node("a"), world.alarm("a")), (false, None));
 }
 
 /// S14: escalation of what pods need.
@@ -173,10 +208,52 @@ fn what_a_service_left_behind_is_gone_before_it_counts_as_stopped() {
     (world.actor(place).children, world.actor(place).unkillable) = (true, true);
     world.stop("a").unwrap();
     world.exits("a", 0);
-    assert_eq!(world.state("a"), StateName::Cleaning);
+    assert_eq!(world.state("a"), StateName::Stopping);
+    world.pass(10_000);
+    assert_eq!(world.state("a"), StateName::Killing);
     world.actor(place).unkillable = false;
     world.pass(5000);
     assert_eq!((world.state("a"), world.actor(place).children), (StateName::Off, false));
+}
+
+/// S19: and is asked first, as the main process was.
+#[test]
+fn whom_the_main_process_leaves_behind_is_asked_to_end_and_killed_only_when_the_time_is_over() {
+    for deaf in [false, true] {
+        let mut world = world(&[("a", "[stop]\ntimeout = \"3s\"")]);
+        world.is_ready("a");
+        let place = world.place("a");
+        (world.actor(place).children, world.actor(place).deaf) = (true, deaf);
+        let next = world.next();
+        world.stop("a").unwrap();
+        world.pass(1000);
+        assert!(world.actor(place).children, "the main process has others to end in its own order");
+        world.exits("a", 0);
+        let ended = [StateName::Stopping, StateName::Cleaning, StateName::Off];
+        if deaf {
+            world.pass(1999);
+            assert_eq!((world.state("a"), world.actor(place).children), (StateName::Stopping, true));
+            world.pass(1);
+            assert_eq!(world.path("a", next), [&ended[..1], &[StateName::Killing], &ended[1..]].concat());
+        } else {
+            assert_eq!(world.path("a", next), ended);
+        }
+        assert!(!world.actor(place).children);
+    }
+}
+
+/// S19: who lives on without a main process is asked as well.
+#[test]
+fn what_is_left_of_a_service_whose_main_process_ended_long_ago_is_asked_to_end() {
+    let mut world = world(&[("a", "[restart]\nexit = \"last\"")]);
+    world.is_ready("a");
+    let place = world.place("a");
+    world.actor(place).children = true;
+    world.exits("a", 0);
+    assert_eq!(world.state("a"), StateName::Ready);
+    let next = world.next();
+    world.stop("a").unwrap();
+    assert_eq!(world.path("a", next), [StateName::Stopping, StateName::Cleaning, StateName::Off]);
 }
 
 /// S19: containerd's shims.
@@ -187,9 +264,9 @@ fn children_of_a_service_that_owns_only_its_process_live_on_over_a_restart() {
     let place = world.place("a");
     world.actor(place).children = true;
     world.restart("a").unwrap();
-    world.dies("a");
+    world.exits("a", 0);
     assert_eq!(world.state("a"), StateName::Starting);
-    assert!(world.actor(place).children && world.actor(place).group);
+    assert!(world.actor(place).children && world.actor(place).group, "nobody signalled them");
 }
 
 /// S20
@@ -286,6 +363,33 @@ fn a_changed_overlay_ends_a_pause() {
     world.actor(place).overlay = Some(Digest(7));
     assert_eq!(world.give(&Order::Apply("a".to_owned()), Some(Digest(7))), Some(Accepted::Changed));
     assert_eq!(world.state("a"), StateName::Starting);
+}
+
+/// 12: what a start makes in the end counts, too.
+#[test]
+fn a_storm_of_services_with_steps_after_their_end_is_slowed_down_by_these_as_well() {
+    let spec = format!("{EXEC}class = \"critical\"\nafter-stop = [[\"/bin/a\"], [\"/bin/b\"], [\"/bin/c\"]]");
+    let names: Vec<String> = (0..20).map(|n| format!("s{n}")).collect();
+    let named: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), spec.as_str())).collect();
+    let mut world = world(&named);
+    let mut made = 0;
+    for _ in 0..150 {
+        for place in world.services.places() {
+            made += u32::from(world.actors[place.index()].main.is_some());
+            world.end_of_main(place, &Ending::Signal(9));
+            for _ in 0..3 {
+                made += u32::from(world.actors[place.index()].step.is_some());
+                let events = world.end_step(place, &Ending::Status(0), true);
+                world.tell_all(events);
+            }
+        }
+        for name in &names {
+            let _ = world.start(name);
+        }
+        world.pass(200);
+    }
+    // Half a minute's, and what was saved up before it.
+    assert!((600..=700).contains(&made), "{made} processes in half a minute");
 }
 
 /// 12: fairness, wherever in the table the unrelated one stands.
