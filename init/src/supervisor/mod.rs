@@ -17,7 +17,6 @@
 )]
 
 mod answer;
-mod dog;
 mod ending;
 mod faults;
 mod key;
@@ -45,7 +44,6 @@ use node_sys::notify::Listener;
 use node_sys::process;
 use node_sys::resume::Memory;
 
-use self::dog::Dog;
 use self::ending::Herald;
 use self::faults::Faults;
 use self::logs::Logs;
@@ -63,6 +61,7 @@ use crate::service::core::{
 };
 use crate::service::notice::{self, Notice};
 use crate::service::runner::Runner;
+use crate::watchdog::Dog;
 
 /// Where services tell that they are ready: one socket for all, whose word counts by the sender's control group.
 ///
@@ -72,8 +71,8 @@ use crate::service::runner::Runner;
 /// heard. It would cost a socket and a name for each service at its start, and for each process that ends a look at
 /// its service's socket first, or a last word would come after the end that it belongs before.
 const NOTIFY_SOCKET: &str = "/run/slipway/notify";
-/// Between two attempts to write to a console that does not keep up.
-const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
+/// Between two waits that fail.
+const FAILED_PAUSE: Duration = Duration::from_millis(100);
 /// Between two looks at what nothing tells of while the machine ends.
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// There are no updates yet, so no image waits to be confirmed. Until the past is known, there were too many reboots.
@@ -191,8 +190,8 @@ impl Supervisor {
         })
     }
 
-    /// Runs the machine until it is to end; gives the console back.
-    pub fn run(mut self) -> (Console, Plan) {
+    /// Runs the machine until it is to end; gives back what the rest of the end needs.
+    pub fn run(mut self) -> (Console, Plan, Dog) {
         let mut untidied = 0_u32;
         loop {
             let began = Instant::now();
@@ -208,7 +207,7 @@ impl Supervisor {
             self.tell();
             self.console.flush();
             if let Some(plan) = self.go_on_ending(now) {
-                return (self.console, plan);
+                return (self.console, plan, self.dog);
             }
             self.remember();
             if std::mem::take(&mut self.reexec) {
@@ -239,7 +238,7 @@ impl Supervisor {
                 // waiting itself is what does not work, there is nothing else to wait with, and without a pause this
                 // would take a whole CPU from them. What matters most is looked at all the same, ten times a second.
                 Err(_) => {
-                    thread::sleep(CONSOLE_PAUSE);
+                    thread::sleep(FAILED_PAUSE);
                     self.turn(vec![Token::Signals]);
                 }
             }
@@ -257,7 +256,7 @@ impl Supervisor {
             end,
         ];
         let next = due.into_iter().flatten().min().map(|deadline| deadline.since(now));
-        let console = self.console.is_behind().then_some(CONSOLE_PAUSE);
+        let console = self.console.pause(now);
         // Nothing tells when the last process of a group is gone that is not a service's, or one can be made again.
         let looking =
             self.shutdown.as_ref().is_some_and(|plan| matches!(plan.phase(), Phase::Latch | Phase::Kill));

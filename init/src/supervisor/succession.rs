@@ -15,7 +15,6 @@ use node_sys::notify::Listener;
 use node_sys::resume::{self, Memory};
 use serde::{Deserialize, Serialize};
 
-use super::dog::Dog;
 use super::ending::Herald;
 use super::faults::{Faults, Verdict};
 use super::logs::{self, Logs};
@@ -31,6 +30,7 @@ use crate::control::server::{self, Server};
 use crate::monotonic::Monotonic;
 use crate::service::core::{Entry, Event, Insistence, Plan, Services};
 use crate::service::runner::{Runner, SavedSeat};
+use crate::watchdog::{self, Dog};
 
 /// Why the machine ends then, for whoever looks for the reason afterwards.
 const TOO_OFTEN: &str = "PID 1 has faulted too often";
@@ -77,7 +77,7 @@ struct Rest {
     logs: logs::Saved,
     /// The writing end of our own log.
     log: Option<RawFd>,
-    dog: Option<RawFd>,
+    dog: watchdog::Saved,
     prober: Prober,
     herald: Herald,
     statuses: BTreeMap<Place, String>,
@@ -105,7 +105,7 @@ impl Estate {
 /// All descriptors of it.
 fn descriptors(seats: &[SavedSeat], rest: &Rest) -> Vec<RawFd> {
     let ends = rest.server.descriptors().chain(rest.logs.descriptors());
-    let ends = ends.chain(rest.log).chain(rest.dog).chain([rest.notify]);
+    let ends = ends.chain(rest.log).chain(rest.dog.descriptors()).chain([rest.notify]);
     seats.iter().flat_map(SavedSeat::descriptors).chain(ends).collect()
 }
 
@@ -179,7 +179,7 @@ impl Supervisor {
             server: self.server.save(),
             logs: self.logs.save(),
             log: self.console.log().map(|log| log.as_raw_fd()),
-            dog: self.dog.descriptor(),
+            dog: self.dog.save(),
             prober: self.prober.clone(),
             herald: self.herald.clone(),
             statuses: self.statuses.clone(),
@@ -277,7 +277,7 @@ impl Supervisor {
             runner: Runner::restore(services.units(), seats, Path::new(NOTIFY_SOCKET), &poll)?,
             services,
             logs: Logs::restore(&rest.logs)?,
-            dog: Dog::restore(rest.dog, now)?,
+            dog: Dog::restore(&rest.dog)?,
             poll,
             signals,
             notify,
@@ -331,7 +331,9 @@ impl Supervisor {
         if death == Death::OneTooMany && self.shutdown.is_none() {
             last_words(TOO_OFTEN);
             self.console.say(now, Subject::Machine, &format!("problem: {TOO_OFTEN}"));
-            self.shutdown = Some(Plan::begin(Ending::Reboot, Entry::Fault, now));
+            let plan = Plan::begin(Ending::Reboot, Entry::Fault, now);
+            self.dog.bite_at(plan.bites(), now);
+            self.shutdown = Some(plan);
             let steps = self.services.shut_down(Ending::Reboot, TOO_OFTEN, now);
             self.perform(steps, now);
         }
@@ -352,6 +354,7 @@ pub fn last_words(text: &str) {
 mod tests {
     use std::fs::File;
     use std::os::fd::IntoRawFd;
+    use std::time::Duration;
 
     use super::*;
 
@@ -362,7 +365,7 @@ mod tests {
             server: serde_json::from_str(r#"{"listener":8,"seats":[],"generations":0}"#).unwrap(),
             logs: Logs::new(None, Monotonic::from_millis(0)).save(),
             log: None,
-            dog: None,
+            dog: Dog::stubborn(Duration::from_secs(60)).0.save(),
             prober: Prober::default(),
             herald: Herald::default(),
             statuses: BTreeMap::new(),

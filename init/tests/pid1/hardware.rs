@@ -1,4 +1,4 @@
-//! What only hardware shows: the watchdog, and last words that outlive a reset. Under QEMU.
+//! What only hardware shows: the watchdog, last words that outlive a reset, a serial line pulled out. Under QEMU.
 //!
 //! A machine here boots more than once, and a byte of its disk counts how often. Its time jumps over rests (see
 //! `emulator`), so that minutes of watching are seconds of testing.
@@ -14,15 +14,19 @@ use crate::ask::{PATIENCE, Pid1, until};
 use crate::boot::{Boot, Setup};
 use crate::inside::report;
 use crate::machine::Ended;
-use crate::{Scenario, logs, meddle, scenarios};
+use crate::{Scenario, ends, logs, meddle, scenarios};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     scenarios![
         a_pid1_that_hangs_is_reset_by_the_watchdog,
         a_pid1_that_hangs_is_reset_by_the_boards_own_watchdog,
         a_pid1_that_is_well_is_left_alone_by_the_watchdog_also_after_it_replaced_itself,
+        a_pid1_that_hangs_while_the_machine_ends_is_reset_by_the_watchdog,
+        a_machine_that_takes_its_time_to_end_is_left_alone_by_the_watchdog,
         last_words_of_a_panicked_kernel_are_read_on_the_next_boot,
+        last_words_are_found_wherever_the_next_kernel_is_put,
         a_pid1_that_faulted_too_often_has_left_its_reason_for_the_next_boot,
+        a_console_that_is_unplugged_is_found_again_when_it_is_back,
     ]
 }
 
@@ -102,8 +106,7 @@ fn hang(boot: &Boot, devices: &'static [&'static str], within: Duration, known: 
         drop(frozen);
         panic!("the machine is still there");
     });
-    let mut hung = ended.report.lines().filter_map(|line| line.split_once("hangs for ")?.1.split(' ').next());
-    let hung = hung.next_back().unwrap().parse().unwrap();
+    let hung = last_number(&ended, "hangs for ");
     let said = |text| ended.console.matches(text).count();
     assert_eq!(said("machine: started"), 2, "{}", ended.words());
     assert_eq!(said("machine: shutting down"), 1, "only the second boot ended in order\n{}", ended.words());
@@ -140,6 +143,71 @@ fn a_pid1_that_is_well_is_left_alone_by_the_watchdog_also_after_it_replaced_itse
     assert_eq!(ended.console.matches("machine: started").count(), 1, "{}", ended.words());
 }
 
+/// What an end may take, and what the watchdog adds to that.
+const ENDS_WITHIN: Duration = Duration::from_secs(240 + 60);
+
+/// Not later because PID 1 was well for a while: it is the end that has its time.
+fn a_pid1_that_hangs_while_the_machine_ends_is_reset_by_the_watchdog(boot: &Boot) {
+    let ended = boot.machine_with(Setup { devices: CARD, ..setup(boot) }, |pid1| {
+        until("the machine is up", PATIENCE, || pid1.own().up);
+        if count_boot() == 2 {
+            assert!(is_on_record(pid1, RESET), "the device can tell");
+            return;
+        }
+        // Or the scenario would end with the other services.
+        node_sys::event::Signals::listen().unwrap();
+        pid1.order(Order::Shutdown {
+            ending: Ending::PowerOff,
+            reason: "the end is to hang".to_owned(),
+            now: false,
+        });
+        let began = Instant::now();
+        thread::sleep(Duration::from_secs(100));
+        let frozen = meddle::Frozen::pid1();
+        while began.elapsed() < ENDS_WITHIN + Duration::from_secs(30) {
+            thread::sleep(Duration::from_secs(1));
+            report(&format!("ends for {} s", began.elapsed().as_secs()));
+        }
+        drop(frozen);
+        panic!("the machine is still there");
+    });
+    let took = last_number(&ended, "ends for ");
+    // The device counts a little slower than the machine.
+    assert!((295..=310).contains(&took), "it ended for {took} s\n{}", ended.words());
+    let said = |text| ended.console.matches(text).count();
+    assert_eq!((said("machine: started"), said("machine: powering off")), (2, 1), "{}", ended.words());
+}
+
+/// The counter-proof: most of the 240 seconds, and more than a minute of them with nobody left but PID 1.
+fn a_machine_that_takes_its_time_to_end_is_left_alone_by_the_watchdog(boot: &Boot) {
+    const HANGING: [&str; 5] = ["vdb", "vdc", "vdd", "vde", "vdf"];
+    let setup = setup(boot);
+    let disks = setup.disks.iter().cloned().chain(HANGING.map(|disk| boot.disk(disk))).collect();
+    let ended = boot.machine_with(Setup { devices: CARD, disks, ..setup }, |pid1| {
+        until("the machine is up", PATIENCE, || pid1.own().up);
+        assert_eq!(count_boot(), 1);
+        for disk in HANGING {
+            meddle::mount(&format!("/dev/{disk}"), "ext4", &format!("/{disk}"), "");
+        }
+        // Each is waited for ten seconds, and what is left half a minute then.
+        meddle::fill_and_clog(&HANGING);
+        // The scenario is what does not stop.
+        node_sys::event::Signals::listen().unwrap();
+    });
+    let said = |text| ended.console.matches(text).count();
+    assert_eq!((said("machine: started"), said("machine: powering off")), (1, 1), "{}", ended.words());
+    let at = |text| ends::must(&ended, "machine", text);
+    let took = at("powering off") - at("shutting down");
+    assert!((200.0..245.0).contains(&took), "it took {took} s\n{}", ended.words());
+    at("problem: sync takes too long");
+}
+
+/// The number after the last `text` of the report.
+fn last_number(ended: &Ended, text: &str) -> u64 {
+    let mut numbers = ended.report.lines().filter_map(|line| line.split_once(text)?.1.split(' ').next());
+    numbers.next_back().unwrap().parse().unwrap()
+}
+
 fn last_words_of_a_panicked_kernel_are_read_on_the_next_boot(boot: &Boot) {
     const BEFORE: &str = "the scenario goes to work";
     boot.machine_with(setup(boot), |pid1| {
@@ -160,6 +228,48 @@ fn last_words_of_a_panicked_kernel_are_read_on_the_next_boot(boot: &Boot) {
         let left = fs::read_dir("/sys/fs/pstore").unwrap().count();
         assert_eq!(left, 0, "what was read makes room for the next");
     });
+}
+
+/// Where the kernel is, as it says itself.
+fn kernels_place() -> String {
+    let map = fs::read_to_string("/proc/iomem").unwrap();
+    let code = map.lines().find_map(|line| line.trim().strip_suffix(" : Kernel code"));
+    code.unwrap_or_else(|| panic!("no kernel in {map}")).to_owned()
+}
+
+/// A dozen kernels one after the other, each put elsewhere by KASLR, and each with words for the next.
+fn last_words_are_found_wherever_the_next_kernel_is_put(boot: &Boot) {
+    const BOOTS: u8 = 12;
+    const WORDS: &str = "words of boot number";
+    let services = String::new();
+    let ended = boot.machine_with(Setup { services, ours: &[], ..setup(boot) }, |_| {
+        let number = count_boot();
+        report(&format!("the kernel is at {}", kernels_place()));
+        let left = fs::read_dir("/sys/fs/pstore").unwrap().map(|entry| entry.unwrap().path());
+        let left: Vec<String> = left
+            .map(|path| {
+                let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+                fs::remove_file(path).unwrap();
+                text
+            })
+            .collect();
+        let before = format!("{WORDS} {}.", number - 1);
+        let found = left.iter().any(|text| text.contains(&before) && text.contains("sysrq triggered crash"));
+        assert_eq!(found, number > 1, "{before} is to be found from the second boot on: {left:#?}");
+        if number < BOOTS {
+            fs::write("/dev/kmsg", format!("{WORDS} {number}.")).unwrap();
+            fs::write("/proc/sys/kernel/panic", "1").unwrap();
+            fs::write("/proc/sysrq-trigger", "c").unwrap();
+            thread::sleep(PATIENCE * 2);
+            panic!("the machine is still there");
+        }
+    });
+    let places = ended.report.lines().filter_map(|line| Some(line.split_once("the kernel is at ")?.1));
+    let mut places: Vec<&str> = places.collect();
+    assert_eq!(places.len(), usize::from(BOOTS), "{}", ended.words());
+    places.sort_unstable();
+    places.dedup();
+    assert!(places.len() > usize::from(BOOTS / 2), "kernels are not put anywhere: {places:#?}");
 }
 
 /// S38, for whoever comes when the machine is up again.
@@ -185,4 +295,41 @@ fn a_pid1_that_faulted_too_often_has_left_its_reason_for_the_next_boot(boot: &Bo
             _ => assert_eq!(words, Vec::<String>::new(), "nothing was wrong with the boot before"),
         }
     });
+}
+
+/// S40, unplugged: the driver lets go of the serial line, and there is no console to open until it takes it back.
+fn a_console_that_is_unplugged_is_found_again_when_it_is_back(boot: &Boot) {
+    const DRIVER: &str = "/sys/bus/pnp/drivers/serial";
+    let mut services = String::new();
+    for name in ["first", "second", "third"] {
+        services += &format!(
+            "[[service]]\nname = \"{name}\"\nexec = [\"/usr/bin/actor\", \"stay\"]\nstart = \"on-demand\"\nmilestone = false\n"
+        );
+    }
+    let setup = Setup { services, memory_mib: 384, within: Duration::from_secs(400), ..Setup::default() };
+    let ended = boot.machine_with(setup, |pid1| {
+        let start = |name: &str| {
+            pid1.start(name);
+            pid1.until(name, StateName::Ready);
+        };
+        until("the machine is up", PATIENCE, || pid1.own().up);
+        start("first");
+        let device = fs::canonicalize("/sys/class/tty/ttyS0").unwrap();
+        let ports = fs::read_dir(DRIVER).unwrap().map(|entry| entry.unwrap().file_name());
+        let port = ports.into_iter().find(|name| device.iter().any(|part| part == name));
+        let port = port.unwrap_or_else(|| panic!("{} is not plugged in", device.display()));
+        fs::write(format!("{DRIVER}/unbind"), port.as_encoded_bytes()).unwrap();
+        start("second");
+        let before = pid1.own().turns;
+        thread::sleep(Duration::from_secs(20));
+        let turns = pid1.own().turns - before;
+        assert!(turns < 10, "{turns} turns in 20 s: it wakes for a console that is not there");
+        fs::write(format!("{DRIVER}/bind"), port.as_encoded_bytes()).unwrap();
+        start("third");
+    });
+    let said = |text| ended.console.contains(text);
+    for text in ["service first: ready", "lines dropped)", "service third: ready", "machine: powering off"] {
+        assert!(said(text), "{text} is not said\n{}", ended.words());
+    }
+    assert!(!said("service second: "), "{}", ended.words());
 }
