@@ -1,7 +1,7 @@
 //! The real `init log-forward` between a real logd and a syslog server of the test's.
 //!
-//! The server is slow, dies, comes back, speaks TLS: what counts is that it gets every line, in
-//! order, and that nobody waits for it.
+//! The server is slow, dies, comes back, speaks TLS, and the machine is rebooted: what counts is that it gets every
+//! line, in order, or is told how many are gone, and that nobody waits for it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers are tests too")]
 
@@ -18,6 +18,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use trust::pki::{Authority, Leaf, Usage, Validity};
 
+/// Two boots.
+const BOOTS: [&str; 2] = ["01010101010101010101010101010101", "02020202020202020202020202020202"];
+
 struct Road {
     dir: tempfile::TempDir,
     pipe: (PipeReader, PipeWriter),
@@ -26,24 +29,47 @@ struct Road {
 
 impl Road {
     fn new(arguments: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let mut road = Self { dir, pipe: io::pipe().unwrap(), children: Vec::new() };
-        let read = road.pipe.0.try_clone().unwrap();
-        let path = |name: &str| road.dir.path().join(name).display().to_string();
-        let (memory, disk, logs) = (path("memory"), path("disk"), path("logs"));
-        let words = ["--memory", &memory, "--disk", &disk, "--socket", &logs];
-        let words = [&["logd", "--pipe", "0=a,4000000000,4000000000,16"][..], &words].concat();
-        road.children.push(init(&words).stdin(Stdio::from(read)).spawn().unwrap());
-        wait_for(|| client::counters(logs.as_ref()).ok());
+        Self::with_disk("16", arguments)
+    }
+
+    fn with_disk(share: &str, arguments: &[&str]) -> Self {
+        let mut road =
+            Self { dir: tempfile::tempdir().unwrap(), pipe: io::pipe().unwrap(), children: Vec::new() };
+        road.boot(BOOTS[0], share);
         road.forward(arguments);
         road
     }
 
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    /// Starts logd in this boot, with so many MiB of disk.
+    fn boot(&mut self, boot: &str, share: &str) {
+        let read = self.pipe.0.try_clone().unwrap();
+        let (memory, disk, logs) = (self.path(boot), self.path("disk"), self.path("logs"));
+        let pipe = format!("0=a,4000000000,4000000000,{share}");
+        let words = ["logd", "--pipe", &pipe, "--boot", boot, "--memory", &memory];
+        let words = [&words[..], &["--disk", &disk, "--socket", &logs]].concat();
+        self.children.push(init(&words).stdin(Stdio::from(read)).spawn().unwrap());
+        wait_for(|| client::counters(logs.as_ref()).ok());
+    }
+
     fn forward(&mut self, arguments: &[&str]) {
-        let path = |name: &str| self.dir.path().join(name).display().to_string();
-        let own = [path("logs"), path("ledger")];
-        let own = ["log-forward", "--logs", &own[0], "--ledger", &own[1], "--host", "cp1"];
-        self.children.push(init(&[&own[..], arguments].concat()).spawn().unwrap());
+        let own = ["logs", "ledger", "kept"].map(|name| self.path(name));
+        let own = ["--logs", &own[0], "--ledger", &own[1], "--kept", &own[2], "--host", "cp1"];
+        self.children.push(init(&[&["log-forward"][..], &own, arguments].concat()).spawn().unwrap());
+    }
+
+    /// Ends everything as a machine does that is rebooted: /run is gone, what is on disk stays.
+    fn end(&mut self) {
+        for mut child in self.children.drain(..).rev() {
+            assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+            child.wait().unwrap();
+        }
+        for gone in ["ledger", "logs"] {
+            fs::remove_file(self.path(gone)).unwrap();
+        }
     }
 
     fn say(&self, from: usize, to: usize) {
@@ -200,13 +226,52 @@ fn a_forwarder_that_is_killed_goes_on_where_it_was() {
     for n in 0..100 {
         assert_eq!(number(&message(&mut stream).unwrap()), n);
     }
-    let ledger = road.dir.path().join("ledger");
-    wait_for(|| fs::read_to_string(&ledger).ok().filter(|text| text == "a 99\n"));
+    let ledger = road.path("ledger");
+    let expected = format!("boot {}\na 99 0\n", BOOTS[0]);
+    wait_for(|| fs::read_to_string(&ledger).ok().filter(|text| *text == expected));
     road.children[1].kill().unwrap();
     road.forward(&["--to", &address]);
     let mut stream = accept(&listener);
     road.say(100, 101);
     assert_eq!(number(&message(&mut stream).unwrap()), 100);
+}
+
+#[test]
+fn what_one_boot_left_unsent_goes_out_in_the_next_and_what_is_gone_by_then_is_counted() {
+    let (listener, address) = server();
+    let mut road = Road::with_disk("1", &["--to", &address]);
+    let mut stream = accept(&listener);
+    road.say(0, 50);
+    for n in 0..50 {
+        assert_eq!(number(&message(&mut stream).unwrap()), n);
+    }
+    let kept = road.path("kept");
+    let expected = format!("boot {}\na 49 0\n", BOOTS[0]);
+    wait_for(|| fs::read_to_string(&kept).ok().filter(|text| *text == expected));
+    drop((stream, listener));
+    // Three times what the disk keeps.
+    let long = "x".repeat(1000);
+    for n in 50..3050 {
+        (&road.pipe.1).write_all(format!("{long} {n}\n").as_bytes()).unwrap();
+    }
+    road.end();
+    let listener = TcpListener::bind(address.strip_prefix("tcp://").unwrap()).unwrap();
+    road.boot(BOOTS[1], "1");
+    road.forward(&["--to", &address]);
+    let mut stream = accept(&listener);
+    let notice = message(&mut stream).unwrap();
+    let (before, _) = notice.split_once(" lines are gone").unwrap();
+    let gone: usize = before.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((1000..3000).contains(&gone), "{gone}");
+    for n in 50 + gone..3050 {
+        assert_eq!(number(&message(&mut stream).unwrap()), n);
+    }
+    road.say(0, 3);
+    for n in 0..3 {
+        assert_eq!(number(&message(&mut stream).unwrap()), n);
+    }
+    let expected = format!("boot {}\na 2 {gone}\n", BOOTS[1]);
+    wait_for(|| fs::read_to_string(road.path("ledger")).ok().filter(|text| *text == expected));
 }
 
 #[test]

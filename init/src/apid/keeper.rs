@@ -11,6 +11,8 @@ use node_api::reply::LogLine;
 use node_api::request::{Failure, LogQuery};
 
 use super::logs::{Counters, LogReader, Logs, Next};
+use crate::agent::files;
+use crate::forward;
 use crate::logd::client::{self, Answers};
 use crate::logd::query::{self, Boots, Reply, Wanted};
 use crate::logd::record::{BootId, Line};
@@ -18,22 +20,28 @@ use crate::logd::record::{BootId, Line};
 /// How long a reader waits for a line before it looks whether its client is still there.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// logd at its socket.
+/// More than the forwarder's ledger is: a line for each service.
+const LEDGER_MAX: u64 = 64 * 1024;
+
+/// logd at its socket, and what the forwarder has written down.
 #[derive(Debug)]
-pub struct Keeper(PathBuf);
+pub struct Keeper {
+    socket: PathBuf,
+    ledger: PathBuf,
+}
 
 impl Keeper {
     /// Nothing is connected before there is a question.
     #[must_use]
-    pub fn new(socket: &Path) -> Self {
-        Self(socket.to_owned())
+    pub fn new(socket: &Path, ledger: &Path) -> Self {
+        Self { socket: socket.to_owned(), ledger: ledger.to_owned() }
     }
 }
 
 impl Logs for Keeper {
     fn open(&self, query: &LogQuery) -> Result<Box<dyn LogReader>, String> {
         let answers =
-            client::lines(&self.0, wanted(query)?).map_err(|error| format!("asking logd: {error}"))?;
+            client::lines(&self.socket, wanted(query)?).map_err(|error| format!("asking logd: {error}"))?;
         let mut reader = Reader { answers, first: None };
         // A refusal comes first or never: here it still becomes an answer of its own.
         reader.first = Some(reader.receive()?);
@@ -41,8 +49,10 @@ impl Logs for Keeper {
     }
 
     fn counters(&self) -> Result<Vec<Counters>, String> {
-        let counters = client::counters(&self.0).map_err(|error| format!("asking logd: {error}"))?;
-        Ok(counters.into_iter().map(counted).collect())
+        let counters = client::counters(&self.socket).map_err(|error| format!("asking logd: {error}"))?;
+        // Where nothing is forwarded, nothing is lost by it.
+        let ledger = files::read_text(&self.ledger, LEDGER_MAX).unwrap_or_default();
+        Ok(counters.into_iter().map(|counters| counted(counters, &ledger)).collect())
     }
 }
 
@@ -140,16 +150,17 @@ fn missed(service: String, lines: u64) -> LogLine {
     }
 }
 
-fn counted(counters: query::Counters) -> Counters {
+fn counted(counters: query::Counters, ledger: &str) -> Counters {
     Counters {
-        service: counters.service,
         lines: counters.lines,
         dropped: vec![
             ("limit", counters.dropped_limit),
             ("memory", counters.dropped_memory),
             ("disk", counters.dropped_disk),
             ("kernel", counters.dropped_kernel),
+            ("forward", forward::lost(ledger, &counters.service)),
         ],
+        service: counters.service,
     }
 }
 
@@ -169,6 +180,14 @@ mod tests {
         assert_eq!(boot(Some("2")).unwrap(), Boots::Ago(2));
         assert_eq!(boot(Some(id)).unwrap(), Boots::Id(BootId::parse(id).unwrap()));
         assert!(boot(Some("last")).is_err());
+    }
+
+    #[test]
+    fn what_the_syslog_server_never_got_is_a_loss_with_its_reason() {
+        let counters = query::Counters { service: "a".to_owned(), dropped_limit: 1, ..Default::default() };
+        let dropped = counted(counters.clone(), "boot 01\na 7 5\nb - 2\n").dropped;
+        assert_eq!((dropped[0], dropped.last()), (("limit", 1), Some(&("forward", 5))));
+        assert_eq!(counted(counters, "").dropped.last(), Some(&("forward", 0)));
     }
 
     #[test]

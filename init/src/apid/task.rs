@@ -19,6 +19,7 @@ use super::server;
 use crate::agent::notify::Notifier;
 use crate::agent::paths;
 use crate::control;
+use crate::forward;
 use crate::logd::query;
 use crate::tls::{self, Identity, TlsError};
 
@@ -67,7 +68,7 @@ pub fn run() -> Result<(), ApidError> {
         };
         let api = Api::new(
             Arc::new(Socket::new(Path::new(control::CONTROL))),
-            Arc::new(Keeper::new(Path::new(query::SOCKET))),
+            Arc::new(Keeper::new(Path::new(query::SOCKET), Path::new(forward::LEDGER))),
             Host::default(),
         );
         Notifier::from_environment().ready();

@@ -1,7 +1,8 @@
 //! The process: one connection after the other, each from the last line that was confirmed.
 //!
-//! What was confirmed is written down once per second, so that a forwarder that is started anew
-//! goes on where it was. Nothing here keeps a service, logd or PID 1 waiting.
+//! What was confirmed is written down once per second, so that a forwarder that is started anew goes on where it was;
+//! a copy on disk, for the next boot, is made by a thread of its own, so that a disk that hangs does not keep from the
+//! server what is said about it. Nothing here keeps a service, logd or PID 1 waiting.
 
 use std::fs;
 use std::io;
@@ -18,7 +19,7 @@ use super::syslog;
 use crate::agent::notify::Notifier;
 use crate::agent::{self, files};
 use crate::logd::client::{self, Answers};
-use crate::logd::query::{self, Reply, Wanted};
+use crate::logd::query::{self, Boots, Reply, Wanted};
 use crate::logd::record::{Flags, Line};
 
 /// Between attempts to connect: doubled each time, up to the last.
@@ -28,10 +29,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
 /// How often the connection is looked after, and the ledger written down.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the ledger is copied to the disk: so much of what was sent before a crash is sent again.
+const KEEP_EVERY: Duration = Duration::from_secs(10);
 /// So much is sent at once when there is much.
 const BATCH: usize = 32 * 1024;
 /// Lines on their way that are not confirmed: a bound on the ledger.
 const UNCONFIRMED_LINES: usize = 10_000;
+
+/// Where the ledger is: apid counts what is lost by it.
+pub const LEDGER: &str = "/run/slipway/log-forward/ledger";
+/// Where its copy is, in the next boot.
+const KEPT: &str = "/state/log-forward/ledger";
 
 /// What the words say.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +49,7 @@ struct Arguments {
     host: String,
     logs: PathBuf,
     ledger: PathBuf,
+    kept: PathBuf,
 }
 
 fn parse(words: &[String]) -> Result<Arguments, String> {
@@ -49,7 +58,8 @@ fn parse(words: &[String]) -> Result<Arguments, String> {
         authority: None,
         host: "-".to_owned(),
         logs: query::SOCKET.into(),
-        ledger: "/run/slipway/log-forward/ledger".into(),
+        ledger: LEDGER.into(),
+        kept: KEPT.into(),
     };
     for pair in words.chunks(2) {
         let [word, value] = pair else { return Err(format!("{} needs a value", pair.join(" "))) };
@@ -59,6 +69,7 @@ fn parse(words: &[String]) -> Result<Arguments, String> {
             "--host" => arguments.host.clone_from(value),
             "--logs" => arguments.logs = value.into(),
             "--ledger" => arguments.ledger = value.into(),
+            "--kept" => arguments.kept = value.into(),
             _ => return Err(format!("{word} is unknown")),
         }
     }
@@ -77,7 +88,7 @@ pub fn main(words: &[String]) -> ExitCode {
         Err(error) => {
             tracing::error!(
                 error,
-                "usage: init log-forward [--to tcp://HOST:PORT|tls://HOST:PORT] [--ca FILE] [--host NAME] [--logs PATH] [--ledger FILE]"
+                "usage: init log-forward [--to tcp://HOST:PORT|tls://HOST:PORT] [--ca FILE] [--host NAME] [--logs PATH] [--ledger FILE] [--kept FILE]"
             );
             return ExitCode::from(2);
         }
@@ -90,9 +101,11 @@ pub fn main(words: &[String]) -> ExitCode {
             thread::park();
         }
     };
-    // What is unreadable was written by nobody of us: everything is sent again.
-    let text = fs::read_to_string(&arguments.ledger).unwrap_or_default();
-    let mut ledger = Ledger::from_text(&text);
+    // The first is this boot's. What is unreadable was written by nobody of us: all of this boot is sent.
+    let text = fs::read_to_string(&arguments.ledger).or_else(|_| fs::read_to_string(&arguments.kept));
+    let mut ledger = Ledger::from_text(&text.unwrap_or_default());
+    let (from, to) = (arguments.ledger.clone(), arguments.kept.clone());
+    thread::spawn(move || keep(&from, &to));
     let mut pause = PAUSE;
     loop {
         let began = Instant::now();
@@ -131,7 +144,8 @@ fn forward(
 ) -> Result<std::convert::Infallible, ForwardError> {
     let link = Link::connect(server, arguments.authority.as_deref())?;
     ledger.reconnected();
-    let wanted = Wanted { follow: true, after: ledger.after(), ..Wanted::default() };
+    let boot = ledger.boot().map_or(Boots::Current, Boots::Since);
+    let wanted = Wanted { boot, follow: true, after: ledger.after(), ..Wanted::default() };
     let mut answers = client::lines(&arguments.logs, wanted).map_err(ForwardError::Logd)?;
     notifier.status(&format!("logs are forwarded to {}", String::from(server.clone())));
     let mut sender = Sender {
@@ -149,6 +163,9 @@ fn forward(
             if written_at.elapsed() >= LOOK_EVERY {
                 written_at = Instant::now();
                 write_down(&arguments.ledger, sender.ledger);
+                for (service, lines) in sender.ledger.take_untold() {
+                    tracing::warn!(service, lines, "lines are gone that the server never got");
+                }
             }
             if !wait(&mut answers)? {
                 continue;
@@ -171,8 +188,29 @@ fn wait(answers: &mut Answers) -> Result<bool, ForwardError> {
 
 /// Losing it costs lines that come twice after our own restart, no more.
 fn write_down(path: &Path, ledger: &Ledger) {
-    if let Err(error) = files::replace(path, ledger.to_text().as_bytes(), 0o600) {
+    if let Err(error) = files::replace(path, ledger.to_text().as_bytes(), 0o644) {
         tracing::warn!(error = agent::chain(&error), "writing down what was forwarded");
+    }
+}
+
+/// Copies the ledger for the next boot, for ever.
+fn keep(from: &Path, to: &Path) {
+    let mut is_kept = true;
+    loop {
+        // Nothing was confirmed yet.
+        let Ok(text) = fs::read(from) else {
+            thread::sleep(LOOK_EVERY);
+            continue;
+        };
+        let kept = files::replace(to, &text, 0o600);
+        // Said once: the disk has its own words for it.
+        if let Err(error) = &kept
+            && is_kept
+        {
+            tracing::warn!(error = agent::chain(error), "keeping for the next boot what was forwarded");
+        }
+        is_kept = kept.is_ok();
+        thread::sleep(KEEP_EVERY);
     }
 }
 
@@ -189,7 +227,7 @@ struct Sender<'a> {
 impl Sender<'_> {
     fn add(&mut self, line: &Line) {
         let before = self.batch.len();
-        let gap = self.ledger.gap(&line.service, line.number);
+        let gap = self.ledger.gap(line.boot, &line.service, line.number);
         if gap > 0 {
             let text = format!("log-forward: {gap} lines are gone that the server never got");
             let flags = Flags { dropped: gap, ..Flags::default() };
@@ -197,7 +235,7 @@ impl Sender<'_> {
             syslog::append(&mut self.batch, self.host, &notice);
         }
         syslog::append(&mut self.batch, self.host, line);
-        self.ledger.sent(&line.service, line.number, self.batch.len() - before);
+        self.ledger.sent(line.boot, &line.service, line.number, self.batch.len() - before);
         self.lines += 1;
     }
 

@@ -66,6 +66,7 @@ impl<'a> Search<'a> {
         order.retain(|boot| *boot != board.boot);
         order.push(board.boot);
         let scope = Scope { boots: choose(wanted.boot, &order), since: wanted.since };
+        let first = scope.boots.as_ref().and_then(|boots| boots.first().copied());
         let mut walks = Vec::new();
         for name in names(board, wanted)? {
             let service = board.services.iter().find(|service| service.name == name).cloned();
@@ -82,7 +83,7 @@ impl<'a> Search<'a> {
         if walks.is_empty() && wanted.failure.is_none() {
             return Ok(Err(format!("no lines of {}", wanted.service.as_deref().unwrap_or("anybody"))));
         }
-        let filter = Filter::new(board, wanted);
+        let filter = Filter::new(board, wanted, first);
         let mut search = Self { board, wanted, walks, order, filter, skip: 0 };
         search.find_tail()?;
         Ok(Ok(search))
@@ -176,17 +177,20 @@ struct Filter<'a> {
     since: u64,
     grep: Option<Finder<'a>>,
     after: &'a [(String, u64)],
+    /// The boot that `after` is about.
+    first: Option<BootId>,
     boot: BootId,
     /// The next numbers when the question was asked: without `follow`, there is an end.
     until: Vec<(String, u64)>,
 }
 
 impl<'a> Filter<'a> {
-    fn new(board: &Board, wanted: &'a Wanted) -> Self {
+    fn new(board: &Board, wanted: &'a Wanted, first: Option<BootId>) -> Self {
         Self {
             since: wanted.since.unwrap_or(0),
             grep: wanted.grep.as_ref().map(Finder::new),
             after: &wanted.after,
+            first,
             boot: board.boot,
             until: board
                 .services
@@ -207,7 +211,7 @@ impl<'a> Filter<'a> {
         found: &Found,
         text: &'b [u8],
     ) -> impl Iterator<Item = (u64, &'b [u8])> + use<'a, 'b> {
-        let known = self.after.iter().find(|(name, _)| name == service && found.boot == self.boot);
+        let known = self.after.iter().find(|(name, _)| name == service && Some(found.boot) == self.first);
         let known = known.map(|(_, number)| *number);
         let old = found.header.realtime < self.since;
         found.header.split(text).filter(move |(number, text)| {
@@ -244,6 +248,10 @@ fn choose(wanted: Boots, order: &[BootId]) -> Option<Vec<BootId>> {
         Boots::Current => Some(order.last().copied().into_iter().collect()),
         Boots::Ago(n) => Some(order.iter().rev().nth(n.into()).copied().into_iter().collect()),
         Boots::Id(boot) => Some(vec![boot]),
+        Boots::Since(boot) => {
+            let known = order.iter().position(|other| *other == boot).map_or(0, |at| at + 1);
+            Some([boot].into_iter().chain(order.iter().skip(known).copied()).collect())
+        }
     }
 }
 
@@ -337,6 +345,18 @@ mod tests {
         assert_eq!(ago(1), ["flannel old", "etcd old"]);
         assert!(ago(2).is_empty());
         assert_eq!(texts(Wanted { boot: Boots::Id(OLD), ..Wanted::default() }), ago(1));
+    }
+
+    #[test]
+    fn who_comes_back_in_another_boot_gets_the_rest_of_the_one_it_knows_and_all_since() {
+        let after = |boot, names: &[&str]| {
+            let after = names.iter().map(|name| ((*name).to_owned(), 0)).collect();
+            texts(Wanted { boot: Boots::Since(boot), after, ..Wanted::default() })
+        };
+        assert_eq!(after(OLD, &[]), ["flannel old", "etcd old", "etcd new"]);
+        assert_eq!(after(OLD, &["etcd"]), ["flannel old", "etcd new"]);
+        assert_eq!(after(NEW, &["etcd"]), [""; 0]);
+        assert_eq!(after(BootId([9; 16]), &["etcd"]), after(OLD, &[]), "what nobody knows was before all");
     }
 
     #[test]

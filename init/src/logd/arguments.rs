@@ -1,13 +1,14 @@
 //! What logd is told by its words: nothing on a machine, everything in a test or a bench.
 //!
 //! `--pipe FD=NAME[,LINES-PER-SECOND,BURST,DISK-MIB]` (any number of them), `--memory DIR`,
-//! `--disk DIR`, `--socket PATH`, `--kernel DEVICE`, `--console DEVICE`. With pipes of its own it asks nobody for any,
+//! `--disk DIR`, `--socket PATH`, `--kernel DEVICE`, `--console DEVICE`, `--boot ID`. With pipes of its own it asks nobody for any,
 //! takes the disk as there, and ends when all pipes have.
 
 use std::path::PathBuf;
 
 use super::keeper::DiskIs;
 use super::query;
+use super::record::BootId;
 
 /// What was said.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Arguments {
     pub kernel: Option<PathBuf>,
     /// Who stands at the machine.
     pub console: Option<PathBuf>,
+    /// Which boot this is to be; the kernel's without it.
+    pub boot: Option<BootId>,
 }
 
 /// Reads the words; `None` for what is none of them.
@@ -39,6 +42,7 @@ pub fn parse(words: &[String]) -> Option<Arguments> {
         socket: query::SOCKET.into(),
         kernel: words.is_empty().then(|| "/dev/kmsg".into()),
         console: words.is_empty().then(|| "/dev/console".into()),
+        boot: None,
     };
     for pair in words.chunks(2) {
         let [word, value] = pair else { return None };
@@ -49,6 +53,7 @@ pub fn parse(words: &[String]) -> Option<Arguments> {
             "--socket" => arguments.socket = value.into(),
             "--kernel" => arguments.kernel = Some(value.into()),
             "--console" => arguments.console = Some(value.into()),
+            "--boot" => arguments.boot = Some(BootId::parse(value)?),
             _ => return None,
         }
     }

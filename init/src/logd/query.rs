@@ -46,7 +46,7 @@ pub struct Wanted {
     pub tail: Option<u32>,
     /// Not the lines as such but those that were set apart when the service failed.
     pub failure: Option<Failure>,
-    /// Per service: only lines of this boot after this number. For those who come back.
+    /// Per service: of the first boot that is wanted, only lines after this number. For those who come back.
     pub after: Vec<(String, u64)>,
 }
 
@@ -62,6 +62,8 @@ pub enum Boots {
     Id(BootId),
     /// All that are kept.
     All,
+    /// The one with this id and those after it; all that are kept if nobody knows when it was.
+    Since(BootId),
 }
 
 /// Which failure.

@@ -117,8 +117,13 @@ fn run(arguments: &Arguments) -> Result<(), LogdError> {
 }
 
 fn board(arguments: &Arguments, source: &Source) -> Result<Board, LogdError> {
-    let boot = fs::read_to_string(BOOT_ID).map_err(while_doing("reading the boot's id"))?;
-    let boot = BootId::parse(&boot).unwrap_or_default();
+    let boot = match arguments.boot {
+        Some(boot) => boot,
+        None => {
+            let boot = fs::read_to_string(BOOT_ID).map_err(while_doing("reading the boot's id"))?;
+            BootId::parse(&boot).unwrap_or_default()
+        }
+    };
     let service =
         |name: &str, disk: u64| Arc::new(Service::new(name.to_owned(), arguments.memory.join(name), disk));
     let mut services: Vec<_> = source

@@ -174,9 +174,10 @@ impl Walk {
                 }
                 continue;
             };
-            // Asked before reading on: nothing is added to a segment that has a successor.
+            // Asked before reading on: nothing is added to a segment that has a successor, nor to one on disk of a
+            // service that has said nothing in this boot.
             let sealed = !self.ahead.is_empty()
-                || self.memory.is_some_and(|memory| {
+                || self.memory.is_none_or(|memory| {
                     self.place.service.as_ref().is_some_and(|service| service.head().0 > memory)
                 });
             match reader.next()? {
@@ -242,10 +243,11 @@ impl Walk {
         Ok(())
     }
 
-    /// Leaves out segments before the one that has the next line.
+    /// Leaves out segments before the one that has the next line. Only the boot of those in memory goes on.
     fn leave_out_known(&mut self) -> io::Result<()> {
-        let Some((boot, next)) = self.next else { return Ok(()) };
-        self.ahead.retain(|entry| entry.boot == boot);
+        let current = self.ahead.iter().rev().find(|entry| entry.memory.is_some()).map(|entry| entry.boot);
+        self.ahead.retain(|entry| Some(entry.boot) == current);
+        let Some((_, next)) = self.next.filter(|(boot, _)| Some(*boot) == current) else { return Ok(()) };
         let mut keep = self.ahead.len();
         for (n, entry) in self.ahead.iter().enumerate() {
             if entry.memory.is_some() {
@@ -376,6 +378,27 @@ mod tests {
             bench.say(&long);
             assert_eq!(rest(&mut walk), (vec![n], 0));
         }
+    }
+
+    #[test]
+    fn who_follows_from_an_earlier_boot_on_sees_the_first_line_of_this_one_and_nothing_twice() {
+        let mut bench = Bench::new();
+        let directory = bench.dir.path().join("disk");
+        let old = Header { lines: 1, ..Header::default() }.over(b"old\n");
+        let (mut disk, _) = Disk::open(&directory, 1 << 20, BootId([5; 16])).unwrap();
+        disk.append(&[&old.encode()[..], b"old\n"].concat()).unwrap();
+        let mut walk = bench.walk();
+        let scope = Scope { boots: Some(vec![BOOT]), since: None };
+        let mut new = Walk::new(walk.place.clone(), &scope, BOOT).unwrap();
+        assert_eq!((rest(&mut walk), rest(&mut new)), ((vec![0], 0), (vec![], 0)));
+        // So much that memory has not all of it.
+        let (mut disk, _) = Disk::open(&directory, 4 << 20, BOOT).unwrap();
+        for _ in 0..30 {
+            let block = bench.say(&"x".repeat(50_000));
+            disk.append(&block).unwrap();
+        }
+        assert_eq!(rest(&mut walk), ((0..30).collect(), 0));
+        assert_eq!(rest(&mut new), ((0..30).collect(), 0));
     }
 
     #[test]
