@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, too")]
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,7 +50,7 @@ impl Bench {
 /// Runs the named test of this file again as an ordinary user, where we may.
 fn again_as_an_ordinary_user(test: &str) {
     if !nix::unistd::geteuid().is_root() {
-        println!("skipped the second run: this one is an ordinary user's already");
+        println!("there is no second run: this one is an ordinary user's already");
         return;
     }
     let temporary = tempfile::tempdir_in("/tmp").unwrap();
@@ -194,7 +195,7 @@ fn without_user_namespaces(id: &str, test: &str) -> Option<String> {
     let said =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     if !said.contains("running 1 test") {
-        println!("skipped: no user namespace to forbid them in: {said}");
+        let _ = writeln!(std::io::stdout(), "\nSKIPPED: no user namespace to forbid them in: {said}");
         return None;
     }
     Some(said)

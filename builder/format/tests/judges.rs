@@ -50,7 +50,7 @@ fn judge(program: &str, arguments: &[&str], directory: &Path, input: &[u8]) -> b
     let mut child = match started {
         Ok(child) => child,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "skipped: starting {program}: {error}");
+            let _ = writeln!(std::io::stdout(), "\nSKIPPED: starting {program}: {error}");
             return false;
         }
     };

@@ -4,6 +4,7 @@
 //! (`mirror`), with a lock that `fixture` wrote. Making a lock is `locking`'s. Text is compared
 //! only where it is what the user needs next: names, digests, commands.
 
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -190,7 +191,8 @@ fn a_full_disk_says_so_and_the_store_stays_sound() {
     let output = match output {
         Ok(output) if output.status.code() != Some(77) && !is_refusal(&output.stderr) => output,
         other => {
-            println!("skipped: this host lets an ordinary user mount nothing: {other:?}");
+            let _ =
+                writeln!(std::io::stdout(), "\nSKIPPED: an ordinary user may mount nothing here: {other:?}");
             return;
         }
     };

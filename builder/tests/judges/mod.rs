@@ -35,7 +35,7 @@ pub fn tools() -> Option<PathBuf> {
     match found() {
         Ok(tree) => Some(tree),
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "skipped: no tool set erofs: {error:#}");
+            let _ = writeln!(std::io::stdout(), "\nSKIPPED: no tool set erofs: {error:#}");
             None
         }
     }

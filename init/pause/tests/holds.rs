@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, too")]
 
 use std::fs;
+use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,7 @@ fn as_pid_1_it_reaps_orphans() {
         .unwrap();
     std::thread::sleep(Duration::from_millis(1000));
     if child.try_wait().unwrap().is_some() {
-        println!("skipped: this host has no user namespaces to give");
+        let _ = writeln!(std::io::stdout(), "\nSKIPPED: this host has no user namespaces to give");
         return;
     }
     let zombies = zombies_below(child.id());

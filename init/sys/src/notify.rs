@@ -126,7 +126,7 @@ impl AsFd for Listener {
 
 #[cfg(test)]
 mod tests {
-    use std::io::IoSlice;
+    use std::io::{IoSlice, Write as _};
     use std::process::Command;
 
     use nix::sys::socket::{ControlMessage, sendmsg};
@@ -149,7 +149,7 @@ mod tests {
         assert!(own.sender_is_there());
         let code = format!("import socket; socket.socket(1, 2).sendto(b'READY=1', '{}')", path.display());
         let Ok(mut child) = Command::new("python3").args(["-c", &code]).spawn() else {
-            println!("skipped: python3 is not installed");
+            let _ = writeln!(std::io::stdout(), "\nSKIPPED: python3 is not installed");
             return;
         };
         let message = loop {

@@ -255,7 +255,7 @@ fn readers_beyond_the_limit_are_refused_and_may_come_back() {
 fn a_full_disk_costs_only_what_the_disk_would_have_had_and_passes() {
     let mut bench = Bench::new(&["a"], "0=a,4000000000,4000000000,4");
     if !bench.start_with_disk_of("300k") {
-        eprintln!("skipped: no user namespaces here");
+        let _ = writeln!(std::io::stdout(), "\nSKIPPED: no user namespaces here");
         return;
     }
     let line = [&[b'z'; 999][..], b"\n"].concat();

@@ -6,7 +6,7 @@
 use anyhow::{Result, bail};
 
 use crate::run::{cargo, loud, root, tee};
-use crate::tally::Tally;
+use crate::tally::{Reader, Tally};
 use crate::{scenarios, tidy};
 
 /// Runs the checks and counts the tests among them.
@@ -18,12 +18,9 @@ pub fn run() -> Result<Tally> {
     tidy::run(&root())?;
     scenarios::run(&root())?;
     loud(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
-    let mut tally = Tally::default();
-    let ok = tee(&mut cargo(&["test", "--quiet", "--no-fail-fast"]), |line| {
-        if let Some(counts) = Tally::read(line) {
-            tally += counts;
-        }
-    })?;
+    let mut reader = Reader::default();
+    let ok = tee(&mut cargo(&["test", "--quiet", "--no-fail-fast"]), |line| reader.line(line))?;
+    let tally = reader.tally;
     if !ok {
         bail!("unit tests: {tally}");
     }

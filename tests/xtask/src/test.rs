@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::run::{cargo, loud, slipway, slipway_of_tests, slipway_path, tee};
-use crate::tally::Tally;
+use crate::tally::{Reader, Tally};
 use crate::{check, fuzz, repro};
 
 /// The roles every run builds.
@@ -70,19 +70,16 @@ pub fn run(args: &Args) -> Result<()> {
         tally += repro::run(&repro::Args::default())?;
     }
     let mut ok = true;
-    // What the check left out for want of kernels.
-    let mut left_out = Tally::default();
     let mut scenarios = cargo(&["test", "--workspace", "--test", "pid1", "--"]);
     scenarios.args(&args.filter).env("SLIPWAY", slipway_path());
     if let Some(driver) = args.driver {
         scenarios.env("SLIPWAY_DRIVER", driver.as_str());
     }
-    ok &= tee(&mut scenarios, |line| {
-        if let Some(counts) = Tally::read(line) {
-            tally += counts;
-            left_out += counts;
-        }
-    })?;
+    let mut reader = Reader::default();
+    ok &= tee(&mut scenarios, |line| reader.line(line))?;
+    let left_out = reader.tally;
+    tally += left_out;
+    // What the check left out for want of kernels.
     if !args.no_check {
         tally.skipped = tally.skipped.saturating_sub(left_out.passed + left_out.failed + left_out.skipped);
     }
@@ -90,11 +87,9 @@ pub fn run(args: &Args) -> Result<()> {
         // All packages, for the same features of what they share as in the unit tests.
         let mut e2e = cargo(&["test", "--workspace", "--test", "promises", "--", "--test-threads=1"]);
         e2e.args(&args.filter).env("SLIPWAY", slipway_path()).env("SLIPWAY_DRIVER", driver.as_str());
-        ok &= tee(&mut e2e, |line| {
-            if let Some(counts) = Tally::read(line) {
-                tally += counts;
-            }
-        })?;
+        let mut reader = Reader::default();
+        ok &= tee(&mut e2e, |line| reader.line(line))?;
+        tally += reader.tally;
     }
     println!("took {} min", started.elapsed().as_secs().div_ceil(60));
     println!("slipway: {tally}");

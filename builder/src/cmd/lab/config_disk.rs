@@ -44,6 +44,7 @@ fn build(path: &Path, envelope: &[u8]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::process::Command;
 
     use super::*;
@@ -66,7 +67,7 @@ mod tests {
         write(&path, b"slipway-config 1\n").unwrap();
         match Command::new("/sbin/e2fsck").arg("-fn").arg(&path).output() {
             Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
-            Err(error) => eprintln!("skipped: no e2fsck here: {error}"),
+            Err(error) => _ = writeln!(std::io::stdout(), "\nSKIPPED: no e2fsck here: {error}"),
         }
     }
 

@@ -188,6 +188,7 @@ impl Tree<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -200,7 +201,7 @@ mod tests {
     fn a_program_brings_its_loader_and_its_libraries_with_the_links_to_them() {
         // This test's own host is a tree like any other; every Debian has these two.
         if !Path::new("/usr/lib/x86_64-linux-gnu/libc.so.6").exists() {
-            println!("skipped: this host is no Debian");
+            let _ = writeln!(std::io::stdout(), "\nSKIPPED: this host is no Debian");
             return;
         }
         let chosen = of(Path::new("/"), &["/usr/bin/ls".into()]).unwrap();

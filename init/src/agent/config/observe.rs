@@ -174,6 +174,7 @@ pub enum BindingError {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::process::Command;
 
     use super::*;
@@ -198,7 +199,7 @@ mod tests {
                 Some(())
             }
             Err(_) => {
-                println!("skipped: mke2fs is not installed");
+                let _ = writeln!(std::io::stdout(), "\nSKIPPED: mke2fs is not installed");
                 None
             }
         }
