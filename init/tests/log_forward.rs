@@ -58,7 +58,7 @@ impl Road {
     fn forward(&mut self, arguments: &[&str]) {
         let own = ["logs", "ledger", "kept"].map(|name| self.path(name));
         let own = ["--logs", &own[0], "--ledger", &own[1], "--kept", &own[2], "--host", "cp1"];
-        self.children.push(init(&[&["log-forward"], &own[..], arguments].concat()).spawn().unwrap());
+        self.children.push(init(&[&["log-forward"][..], &own, arguments].concat()).spawn().unwrap());
     }
 
     /// Ends everything as a machine does that is rebooted: /run is gone, what is on disk stays.
@@ -260,7 +260,7 @@ fn what_one_boot_left_unsent_goes_out_in_the_next_and_what_is_gone_by_then_is_co
     road.forward(&["--to", &address]);
     let mut stream = accept(&listener);
     let notice = message(&mut stream).unwrap();
-    let (before, _) = notice.split_once(" lines are gone").expect(&notice);
+    let (before, _) = notice.split_once(" lines are gone").unwrap();
     let gone: usize = before.rsplit(' ').next().unwrap().parse().unwrap();
     assert!((1000..3000).contains(&gone), "{gone}");
     for n in 50 + gone..3050 {

@@ -62,9 +62,9 @@ impl Ledger {
             match line.split(' ').collect::<Vec<_>>()[..] {
                 ["boot", id] => ledger.settled.boot = BootId::parse(id),
                 [service, number, lost] => {
-                    let number = number.parse().ok().map(|number| (service.to_owned(), number));
+                    let number = number.parse::<u64>().ok().map(|number| (service.to_owned(), number));
                     ledger.settled.numbers.extend(number);
-                    let lost = lost.parse().ok().filter(|lost| *lost > 0);
+                    let lost = lost.parse::<u64>().ok().filter(|lost| *lost > 0);
                     ledger.lost.extend(lost.map(|lost| (service.to_owned(), lost)));
                 }
                 _ => {}

@@ -249,7 +249,7 @@ fn choose(wanted: Boots, order: &[BootId]) -> Option<Vec<BootId>> {
         Boots::Ago(n) => Some(order.iter().rev().nth(n.into()).copied().into_iter().collect()),
         Boots::Id(boot) => Some(vec![boot]),
         Boots::Since(boot) => {
-            let known = order.iter().position(|other| *other == boot).map(|at| at + 1).unwrap_or_default();
+            let known = order.iter().position(|other| *other == boot).map_or(0, |at| at + 1);
             Some([boot].into_iter().chain(order.iter().skip(known).copied()).collect())
         }
     }

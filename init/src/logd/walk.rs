@@ -391,15 +391,14 @@ mod tests {
         let scope = Scope { boots: Some(vec![BOOT]), since: None };
         let mut new = Walk::new(walk.place.clone(), &scope, BOOT).unwrap();
         assert_eq!((rest(&mut walk), rest(&mut new)), ((vec![0], 0), (vec![], 0)));
-        // So much that what memory has is not all.
-        let (mut disk, _) = Disk::open(&directory, 1 << 20, BOOT).unwrap();
+        // So much that memory has not all of it.
+        let (mut disk, _) = Disk::open(&directory, 4 << 20, BOOT).unwrap();
         for _ in 0..30 {
             let block = bench.say(&"x".repeat(50_000));
             disk.append(&block).unwrap();
         }
-        let (numbers, missed) = rest(&mut walk);
-        assert_eq!((numbers.last(), numbers.len() as u64 + missed), (Some(&29), 30));
-        assert_eq!(rest(&mut new).0, numbers);
+        assert_eq!(rest(&mut walk), ((0..30).collect(), 0));
+        assert_eq!(rest(&mut new), ((0..30).collect(), 0));
     }
 
     #[test]
