@@ -48,6 +48,7 @@ mod tests {
             status: None,
             stamps: Stamps { met: Some(met), ready, ..Stamps::default() },
             alarm: None,
+            degrades_node: false,
             milestone: true,
             could_not_ask: 0,
         }

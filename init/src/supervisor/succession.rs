@@ -354,7 +354,6 @@ pub fn last_words(text: &str) {
 mod tests {
     use std::fs::File;
     use std::os::fd::IntoRawFd;
-    use std::time::Duration;
 
     use super::*;
 
