@@ -62,7 +62,7 @@ enum Task {
 
 fn main() -> Result<()> {
     match Cli::parse().task {
-        Task::Check => check::run().map(|tally| println!("{tally}")),
+        Task::Check => check::run(|| Ok(None)).map(|tally| println!("{tally}")),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Repro(args) => repro::run(&args).and_then(Tally::verdict),

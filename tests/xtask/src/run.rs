@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// The checkout that this xtask was built from.
 pub fn root() -> PathBuf {
@@ -49,6 +50,22 @@ pub fn slipway_of_tests() -> Result<()> {
     loud(&mut cargo(&["test", "--quiet", "--no-run"]))?;
     BUILT.get_or_init(|| ());
     Ok(())
+}
+
+/// The files of a component, built or fetched first if need be.
+///
+/// # Errors
+/// It cannot be built.
+pub fn component(name: &str) -> Result<PathBuf> {
+    let output = slipway(&["--json", "build", "--component", name])?.output().context("starting slipway")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let built = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let directory = built.filter(|event| event["event"] == "built").find_map(|event| {
+        event["directory"].as_str().map(|directory| PathBuf::from(directory).join("files"))
+    });
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    directory
+        .with_context(|| format!("slipway build --component {name} ended with {}: {said}", output.status))
 }
 
 /// Where [`slipway`] lies once built.

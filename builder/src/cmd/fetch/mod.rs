@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::cmd::Context;
 use crate::cmd::mirror::MirrorArgs;
 use crate::lock::Lock;
-use crate::profile::{Component, ComponentName, Profiles, Source};
+use crate::profile::{Component, ComponentName, Profiles, Role, Source};
 use crate::progress::{Amount, Outcome, Progress};
 use crate::recipe::cargo::{self, crates::Ask};
 use crate::store::{Downloader, Store};
@@ -28,7 +28,7 @@ pub(super) use packages::{Errand, Tally, fetch_packages};
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Roles whose components are fetched; all of them without any. Tools are fetched in any case.
+    /// Roles whose components are fetched; without any, all but what Debian has for tests alone. Tools are in any case.
     roles: Vec<String>,
     /// Hash everything in the store anew; what is damaged is moved aside, named, and fetched again.
     #[arg(long)]
@@ -112,7 +112,11 @@ pub(super) fn bring(
 /// The components of roles, and those that every build needs: kernels, and what images hold.
 fn wanted_components<'a>(profiles: &'a Profiles, roles: &[String]) -> anyhow::Result<Vec<&'a Component>> {
     if roles.is_empty() {
-        return Ok(profiles.components.values().collect());
+        return Ok(profiles
+            .components
+            .values()
+            .filter(|component| !is_for_tests(profiles, component))
+            .collect());
     }
     let mut names: BTreeSet<&ComponentName> = BTreeSet::new();
     for role in roles {
@@ -134,6 +138,13 @@ fn wanted_components<'a>(profiles: &'a Profiles, roles: &[String]) -> anyhow::Re
         names.contains(&component.name) || matches!(component.source, Source::Kernel(_))
     };
     Ok(profiles.components.values().filter(kept).collect())
+}
+
+/// Programs of others beside whom ours are measured or by whom they are judged are large, and nobody's but who builds
+/// them: they are fetched then.
+fn is_for_tests(profiles: &Profiles, component: &Component) -> bool {
+    let held = |role: &Role| role.components.contains(&component.name);
+    matches!(component.source, Source::Deb(_)) && !profiles.roles.values().any(held)
 }
 
 /// The crates that our own programs are made of, by cargo and so by its own configuration.
@@ -168,4 +179,19 @@ pub(super) fn cargo_home() -> anyhow::Result<PathBuf> {
     set("CARGO_HOME")
         .or_else(|| set("HOME").map(|home| home.join(".cargo")))
         .context("finding cargo's directory: neither CARGO_HOME nor HOME is set")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_debian_has_for_tests_alone_is_not_fetched_with_the_rest() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let profiles = Profiles::load(&root).unwrap();
+        let wanted = wanted_components(&profiles, &[]).unwrap();
+        let is_wanted = |name: &str| wanted.iter().any(|component| component.name.as_str() == name);
+        assert!(["haproxy", "e2fsprogs", "kubectl", "kernel", "init"].into_iter().all(is_wanted));
+        assert!(!["promtool", "rivals"].into_iter().any(is_wanted));
+    }
 }

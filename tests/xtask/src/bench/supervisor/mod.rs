@@ -21,14 +21,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::rival::{Programs, Rival};
 use self::row::Row;
 use self::table::Found;
 use self::trial::Trial;
 use crate::log_path;
-use crate::run::slipway;
+use crate::run::component;
 
 pub use inside::{FIRST, become_first, enter};
 pub use room::TASK;
@@ -134,19 +134,6 @@ fn programs(args: &Args) -> Result<Programs> {
         rivals: component("rivals")?,
         dinit: args.dinit.clone(),
     })
-}
-
-/// The files of a component, built or fetched first if need be.
-fn component(name: &str) -> Result<PathBuf> {
-    let output = slipway(&["--json", "build", "--component", name])?.output().context("starting slipway")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let built = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let directory = built.filter(|event| event["event"] == "built").find_map(|event| {
-        event["directory"].as_str().map(|directory| PathBuf::from(directory).join("files"))
-    });
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    directory
-        .with_context(|| format!("slipway build --component {name} ended with {}: {said}", output.status))
 }
 
 /// The logger of an image beside s6-log, each by itself.
