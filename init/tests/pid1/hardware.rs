@@ -1,4 +1,4 @@
-//! What only hardware shows: the watchdog, last words that outlive a reset, a serial line pulled out. Under QEMU.
+//! What only hardware shows: the watchdog, and last words that outlive a reset. Under QEMU.
 //!
 //! A machine here boots more than once, and a byte of its disk counts how often. Its time jumps over rests (see
 //! `emulator`), so that minutes of watching are seconds of testing.
@@ -26,7 +26,6 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         last_words_of_a_panicked_kernel_are_read_on_the_next_boot,
         last_words_are_found_wherever_the_next_kernel_is_put,
         a_pid1_that_faulted_too_often_has_left_its_reason_for_the_next_boot,
-        a_console_that_is_unplugged_is_found_again_when_it_is_back,
     ]
 }
 
@@ -292,41 +291,4 @@ fn a_pid1_that_faulted_too_often_has_left_its_reason_for_the_next_boot(boot: &Bo
             _ => assert_eq!(words, Vec::<String>::new(), "nothing was wrong with the boot before"),
         }
     });
-}
-
-/// S40, unplugged: the driver lets go of the serial line, and there is no console to open until it takes it back.
-fn a_console_that_is_unplugged_is_found_again_when_it_is_back(boot: &Boot) {
-    const DRIVER: &str = "/sys/bus/pnp/drivers/serial";
-    let mut services = String::new();
-    for name in ["first", "second", "third"] {
-        services += &format!(
-            "[[service]]\nname = \"{name}\"\nexec = [\"/usr/bin/actor\", \"stay\"]\nstart = \"on-demand\"\nmilestone = false\n"
-        );
-    }
-    let setup = Setup { services, memory_mib: 384, within: Duration::from_secs(400), ..Setup::default() };
-    let ended = boot.machine_with(setup, |pid1| {
-        let start = |name: &str| {
-            pid1.start(name);
-            pid1.until(name, StateName::Ready);
-        };
-        until("the machine is up", PATIENCE, || pid1.own().up);
-        start("first");
-        let device = fs::canonicalize("/sys/class/tty/ttyS0").unwrap();
-        let ports = fs::read_dir(DRIVER).unwrap().map(|entry| entry.unwrap().file_name());
-        let port = ports.into_iter().find(|name| device.iter().any(|part| part == name));
-        let port = port.unwrap_or_else(|| panic!("{} is not plugged in", device.display()));
-        fs::write(format!("{DRIVER}/unbind"), port.as_encoded_bytes()).unwrap();
-        start("second");
-        let before = pid1.own().turns;
-        thread::sleep(Duration::from_secs(20));
-        let turns = pid1.own().turns - before;
-        assert!(turns < 10, "{turns} turns in 20 s: it wakes for a console that is not there");
-        fs::write(format!("{DRIVER}/bind"), port.as_encoded_bytes()).unwrap();
-        start("third");
-    });
-    let said = |text| ended.console.contains(text);
-    for text in ["service first: ready", "lines dropped)", "service third: ready", "machine: powering off"] {
-        assert!(said(text), "{text} is not said\n{}", ended.words());
-    }
-    assert!(!said("service second: "), "{}", ended.words());
 }

@@ -105,7 +105,8 @@ pub(crate) fn hang_up(terminal: &str) {
 pub(crate) fn clog(group: &Path, disk: &str) {
     let number = fs::read_to_string(format!("/sys/class/block/{disk}/dev")).unwrap();
     let mut limits = fs::File::options().write(true).open(group.join("io.max")).unwrap();
-    limits.write_all(format!("{} wbps=1 wiops=1\n", number.trim()).as_bytes()).unwrap();
+    // The least that every kernel takes.
+    limits.write_all(format!("{} wbps=2 wiops=2\n", number.trim()).as_bytes()).unwrap();
 }
 
 /// Writes to disks, each mounted below the root by its name, which then take nothing any more: the bytes are in memory.
