@@ -1,7 +1,7 @@
 //! Time as the machine's decisions know it: milliseconds since boot.
 //!
-//! The wall clock is set late, steps, and has no say in any delay. Only `supervisor` and
-//! `stage1` ask what time it is; everything else is told, so tests write times down.
+//! The wall clock is set late, steps, and has no say in any delay. Only what acts (`supervisor`, `shutdown`,
+//! `stage1`, the console's queue) asks what time it is; what decides is told, so tests write times down.
 
 #![cfg_attr(
     not(test),

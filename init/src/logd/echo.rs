@@ -4,8 +4,10 @@
 //! has failed. The console may be slow, full or absent: that is the queue's, and costs nobody a line.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::console::Console;
+use crate::monotonic::Monotonic;
 use crate::text::one_line;
 
 /// A failed service's last lines that are shown.
@@ -66,10 +68,10 @@ impl Echo {
         }
     }
 
-    /// Whether the console is behind.
+    /// After how long it is worth trying to write what the console did not take, if anything is left.
     #[must_use]
-    pub fn is_behind(&self) -> bool {
-        self.console.as_ref().is_some_and(Console::is_behind)
+    pub fn pause(&self) -> Option<Duration> {
+        self.console.as_ref().and_then(|console| console.pause(Monotonic::now()))
     }
 }
 

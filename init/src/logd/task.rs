@@ -50,8 +50,6 @@ const STACK: usize = 128 * 1024;
 
 /// How long it waits when nothing is due: to have a bound, nothing depends on it.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-/// Between two attempts to write to a console that does not keep up.
-const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
 
 const SIGNALS: u64 = u64::MAX;
 const KMSG: u64 = u64::MAX - 1;
@@ -229,7 +227,7 @@ impl Logd {
     fn patience(&self) -> Duration {
         let notice = self.intakes.iter().flatten().filter_map(Intake::due).min();
         let notice = notice.map(|due| Duration::from_micros(due.saturating_sub(Stamp::now().monotonic)));
-        let console = self.echo.is_behind().then_some(CONSOLE_PAUSE);
+        let console = self.echo.pause();
         [notice, console].into_iter().flatten().min().unwrap_or(LONGEST_WAIT)
     }
 

@@ -19,7 +19,7 @@ pub(crate) mod mounts;
 pub(crate) mod sweep;
 pub mod unmount;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
@@ -41,6 +41,8 @@ const CONSOLE_WITHIN: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(5);
 /// The word of the child that unmounts.
 pub const UNMOUNT: &str = "unmount";
+/// Where words go that nobody can read.
+const NOWHERE: &str = "/dev/null";
 /// The word of the child that syncs.
 pub const SYNC: &str = "sync";
 
@@ -104,10 +106,15 @@ pub(crate) fn child(
     console: &Console,
     extra: Option<(BorrowedFd<'_>, u8)>,
 ) -> io::Result<process::Child> {
-    let output = console.device().ok_or(io::ErrorKind::NotFound)?;
     let program = ["/proc/self/exe"].into_iter().chain(words.iter().copied());
     Spawn {
         command: &program.map(str::to_owned).collect::<Vec<_>>(),
+    // Without a console there is nobody to tell what is wrong, and all the same something to do.
+    let nowhere = match console.device() {
+        Some(_) => None,
+        None => Some(File::options().write(true).open(NOWHERE)?),
+    };
+    let output = console.device().or(nowhere.as_ref().map(AsFd::as_fd)).ok_or(io::ErrorKind::NotFound)?;
         environment: &[],
         output,
         cgroup: None,

@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use node_sys::mount;
+use node_sys::{event, mount};
 
 use super::mounts;
 
@@ -39,7 +39,7 @@ pub fn run() {
             Outcome::Refused(_) => true,
             Outcome::Hangs => {
                 // It is out of the tree by then, and what it waits for nobody can hurry.
-                eprintln!("unmounting {} hangs", path.display());
+                tell(&format!("unmounting {} hangs", path.display()));
                 false
             }
         });
@@ -59,8 +59,8 @@ fn take_out(path: &Path) {
     for (doing, outcome) in [("making it read-only", read_only), ("detaching it", detached)] {
         match outcome {
             Outcome::Done => {}
-            Outcome::Refused(why) => eprintln!("unmounting {}: {doing}: {why}", path.display()),
-            Outcome::Hangs => eprintln!("unmounting {}: {doing} hangs", path.display()),
+            Outcome::Refused(why) => tell(&format!("unmounting {}: {doing}: {why}", path.display())),
+            Outcome::Hangs => tell(&format!("unmounting {}: {doing} hangs", path.display())),
         }
     }
 }
@@ -79,6 +79,11 @@ fn within(time: Duration, path: &Path, call: fn(&Path) -> io::Result<()>) -> Out
         Ok(Err(error)) => Outcome::Refused(error.to_string()),
         Err(_) => Outcome::Hangs,
     }
+}
+
+/// On a console that may be full or gone, where `eprintln!` would panic, with mounts still to be undone.
+fn tell(text: &str) {
+    let _ = event::write_now(io::stderr(), format!("{text}\n").as_bytes());
 }
 
 fn list() -> Vec<PathBuf> {

@@ -64,8 +64,8 @@ use crate::shutdown;
 
 /// Where services tell that they are ready.
 const NOTIFY_SOCKET: &str = "/run/slipway/notify";
-/// Between two attempts to write to a console that does not keep up.
-const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
+/// Between two waits that fail.
+const FAILED_PAUSE: Duration = Duration::from_millis(100);
 /// Between two looks for what is left when everything was killed.
 const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 /// There are no updates yet, so no image waits to be confirmed. Until the past is known, there were too many reboots.
@@ -225,7 +225,7 @@ impl Supervisor {
                 }
                 // Nobody knows why that should happen; services are worth more than the answer.
                 Err(_) => {
-                    thread::sleep(CONSOLE_PAUSE);
+                    thread::sleep(FAILED_PAUSE);
                     self.turn(vec![Token::Signals]);
                 }
             }
@@ -243,7 +243,7 @@ impl Supervisor {
             end,
         ];
         let next = due.into_iter().flatten().min().map(|deadline| deadline.since(now));
-        let console = self.console.is_behind().then_some(CONSOLE_PAUSE);
+        let console = self.console.pause(now);
         // Nothing tells when the last process of a group is gone that is not a service's.
         let sweeping = self.shutdown.as_ref().is_some_and(|plan| plan.phase() == Phase::Kill);
         let sweep = sweeping.then_some(SWEEP_PAUSE);

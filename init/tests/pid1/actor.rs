@@ -54,6 +54,8 @@ enum Act {
     Orphan(String),
     /// Has PID 1 restart a service.
     Restart(String),
+    /// Makes this terminal its session's, so that it is hung up when the session's first process ends.
+    Terminal(String),
     /// Creates a file.
     Touch(String),
     /// Waits until a file exists.
@@ -95,6 +97,7 @@ impl Act {
             "session" => Self::Session(text()),
             "orphan" => Self::Orphan(text()),
             "restart" => Self::Restart(text()),
+            "terminal" => Self::Terminal(text()),
             "touch" => Self::Touch(text()),
             "spin" => Self::Spin,
             "await" => Self::Await(text()),
@@ -158,7 +161,7 @@ impl Act {
                 std::mem::forget(eaten);
             }
             Self::Child(words) => drop(Command::new("/usr/bin/actor").args(split(&words)).spawn().unwrap()),
-            Self::Session(words) => session(&words),
+            Self::Session(words) => _ = session(&words),
             Self::Orphan(words) => {
                 let inner = format!("session={words}");
                 let mut between = Command::new("/usr/bin/actor").arg(inner).spawn().unwrap();
@@ -168,6 +171,9 @@ impl Act {
                 let order = Request::Do(Order::Restart { service, cascade: false });
                 let answer = client::ask(Path::new(CONTROL), &order);
                 println!("asked for a restart: {answer:?}");
+            }
+            Self::Terminal(path) => {
+                std::mem::forget(File::options().read(true).write(true).open(path).unwrap());
             }
             Self::Touch(path) => drop(File::create(path).unwrap()),
             Self::Await(path) => {
@@ -182,7 +188,7 @@ impl Act {
                 Command::new("/usr/bin/actor").arg(format!("brood={each}")).status().unwrap();
             }),
             // A program that is not there: a process all the same, and a quick one.
-            Self::Brood(children) => (0..children).for_each(|_| start(&["/nobody".to_owned()])),
+            Self::Brood(children) => (0..children).for_each(|_| _ = start(&["/nobody".to_owned()])),
             Self::Flood(path, mib) => {
                 let mut file = File::create(path).unwrap();
                 let block = vec![7; 1 << 20];
@@ -214,14 +220,14 @@ pub(crate) fn tell(text: &str) {
     UnixDatagram::unbound().unwrap().send_to(text.as_bytes(), socket).unwrap();
 }
 
-/// Starts another actor in a session of its own.
-fn session(words: &str) {
+/// Starts another actor in a session of its own; its number.
+pub(crate) fn session(words: &str) -> i32 {
     let command: Vec<String> = ["/usr/bin/actor".to_owned()].into_iter().chain(split(words)).collect();
-    start(&command);
+    start(&command)
 }
 
 /// Starts a program in a session of its own, and leaves it.
-fn start(command: &[String]) {
+fn start(command: &[String]) -> i32 {
     let out = std::io::stdout();
     let started = Spawn {
         command,
@@ -236,7 +242,7 @@ fn start(command: &[String]) {
         oom_score_adjust: 0,
     }
     .start();
-    started.unwrap();
+    started.unwrap().pid.as_raw()
 }
 
 /// The words of another actor: what was for the one that it starts is for itself from then on.

@@ -4,16 +4,16 @@
 //! in which order things went, and the disk what had been written.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use init::control::message::{Ending, Order, StateName};
 use node_sys::mount;
 
-use crate::ask::{PATIENCE, until};
+use crate::ask::{PATIENCE, Pid1, until};
 use crate::boot::{Boot, Setup};
 use crate::disk;
-use crate::machine::Ended;
+use crate::machine::{Ended, Reader};
 use crate::meddle;
 use crate::{Scenario, look, scenarios};
 
@@ -24,6 +24,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         an_end_while_services_start_restart_and_prepare_lets_nothing_more_begin,
         mounts_on_mounts_are_undone_and_what_was_written_is_on_the_disk,
         a_disk_that_hangs_keeps_no_other_from_being_unmounted_and_no_machine_from_ending,
+        a_console_that_is_full_keeps_no_disk_from_being_unmounted,
     ]
 }
 
@@ -36,7 +37,7 @@ fn when(ended: &Ended, subject: &str, text: &str) -> Option<f64> {
     })
 }
 
-fn must(ended: &Ended, subject: &str, text: &str) -> f64 {
+pub(crate) fn must(ended: &Ended, subject: &str, text: &str) -> f64 {
     when(ended, subject, text).unwrap_or_else(|| panic!("{subject}: {text} is not said\n{}", ended.words()))
 }
 
@@ -178,27 +179,53 @@ fn mounts_on_mounts_are_undone_and_what_was_written_is_on_the_disk(boot: &Boot) 
     assert!(took < 20.0, "took {took} s");
 }
 
-/// S36: one disk takes nothing any more, with bytes for it in memory, which no sync gets out.
-fn a_disk_that_hangs_keeps_no_other_from_being_unmounted_and_no_machine_from_ending(boot: &Boot) {
+/// Ends a machine with a good disk and one that takes nothing any more, with bytes for it in memory, which no sync
+/// gets out. What is left of it is the good disk's.
+fn with_a_disk_that_hangs(boot: &Boot, setup: Setup, before: impl FnOnce(&Pid1)) -> (Ended, PathBuf) {
     let image = boot.disk("good");
     let setup = Setup {
         // The one that hangs is mounted last, and so the first to be unmounted.
         disks: vec![image.clone(), boot.disk("bad")],
         within: Duration::from_secs(280),
-        ..Setup::default()
+        ..setup
     };
-    let ended = boot.machine_with(setup, |_| {
+    let ended = boot.machine_with(setup, |pid1| {
         meddle::mount("/dev/ubda", "ext4", "/good", "");
-        meddle::mount("/dev/ubdb", "ext4", "/bad", "");
+        meddle::mount("/dev/ubdb", "ext4", "/ubdb", "");
         fs::write("/good/file", WORDS).unwrap();
-        let slow = meddle::group("slow");
-        meddle::clog(&slow, "ubdb");
-        fs::write(slow.join("cgroup.procs"), std::process::id().to_string()).unwrap();
-        fs::write("/bad/file", vec![7; 8 << 20]).unwrap();
-        fs::write(look::group("scenario").join("cgroup.procs"), std::process::id().to_string()).unwrap();
+        meddle::fill_and_clog(&["ubdb"]);
+        before(pid1);
     });
+    (ended, image)
+}
+
+/// S36.
+fn a_disk_that_hangs_keeps_no_other_from_being_unmounted_and_no_machine_from_ending(boot: &Boot) {
+    let (ended, image) = with_a_disk_that_hangs(boot, Setup::default(), |_| {});
     assert!(disk::is_clean(&image), "{}", ended.words());
     assert_eq!(disk::read(&image, "/file"), WORDS);
     let took = must(&ended, "machine", "powering off") - must(&ended, "machine", "shutting down");
     assert!(took < 240.0, "took {took} s\n{}", ended.words());
+}
+
+/// S36 and S40: who unmounts says that one disk hangs, on a console that takes nothing, and goes on with the other.
+fn a_console_that_is_full_keeps_no_disk_from_being_unmounted(boot: &Boot) {
+    let services = r#"
+        [[service]]
+        name = "noisy"
+        exec = ["/usr/bin/actor", "print=30000", "ready", "stay"]
+        ready = { by = "notify" }
+
+        [[service]]
+        name = "last"
+        exec = ["/usr/bin/actor", "await=/run/never", "ready", "stay"]
+        ready = { by = "notify" }
+    "#;
+    let console = Reader::StopsAfter(0);
+    let setup = Setup { services: services.to_owned(), ours: &["logd"], console, ..Setup::default() };
+    let (ended, image) = with_a_disk_that_hangs(boot, setup, |pid1| {
+        pid1.until_within("noisy", StateName::Ready, PATIENCE * 2);
+    });
+    assert!(disk::is_clean(&image), "{}", ended.words());
+    assert_eq!(disk::read(&image, "/file"), WORDS);
 }

@@ -16,6 +16,7 @@ use init::control::{CONTROL, client};
 use node_sys::mount::{self, Options};
 
 use crate::ask::{PATIENCE, until};
+use crate::{actor, look};
 
 /// Kills a process that is there.
 pub(crate) fn kill(pid: i32) {
@@ -91,11 +92,30 @@ pub(crate) fn mount(source: &str, kind: &str, target: &str, data: &str) {
         .unwrap_or_else(|error| panic!("mounting {target}: {error}"));
 }
 
+/// Hangs a terminal up, as the end of whoever was logged in on it does.
+pub(crate) fn hang_up(terminal: &str) {
+    let pid = actor::session(&format!("terminal={terminal}"));
+    until("the session has ended", PATIENCE, || {
+        look::process(pid).is_none_or(|process| process.state == 'Z').then_some(())
+    });
+}
+
 /// From now on nothing that a process of `group` writes to the disk gets there in any time worth speaking of.
 pub(crate) fn clog(group: &Path, disk: &str) {
     let number = fs::read_to_string(format!("/sys/class/block/{disk}/dev")).unwrap();
     let mut limits = fs::File::options().write(true).open(group.join("io.max")).unwrap();
-    limits.write_all(format!("{} wbps=1 wiops=1\n", number.trim()).as_bytes()).unwrap();
+    // The least that every kernel takes.
+    limits.write_all(format!("{} wbps=2 wiops=2\n", number.trim()).as_bytes()).unwrap();
+}
+
+/// Writes to disks, each mounted below the root by its name, which then take nothing any more: the bytes are in memory.
+pub(crate) fn fill_and_clog(disks: &[&str]) {
+    let slow = group("slow");
+    disks.iter().for_each(|disk| clog(&slow, disk));
+    let own = std::process::id().to_string();
+    fs::write(slow.join("cgroup.procs"), &own).unwrap();
+    disks.iter().for_each(|disk| fs::write(format!("/{disk}/file"), vec![7; 8 << 20]).unwrap());
+    fs::write(look::group("scenario").join("cgroup.procs"), &own).unwrap();
 }
 
 /// Destroys PID 1's stack, as a bug in it might: the next return goes nowhere.

@@ -3,6 +3,9 @@
 //! And what it must not do: turn when nothing happens, leave the dead lying around, keep more and
 //! more descriptors and control groups.
 
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +17,7 @@ use node_sys::packet::{Connection, Received, Sent};
 use crate::ask::{PATIENCE, Pid1, until};
 use crate::boot::{Boot, Setup};
 use crate::inside::report;
-use crate::machine::Reader;
+use crate::machine::{Ended, Reader};
 use crate::meddle;
 use crate::{Scenario, look, scenarios};
 
@@ -26,6 +29,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ten_years_forward_and_back_change_no_pause_and_no_deadline,
         a_console_that_nobody_reads_any_more_holds_nothing_up,
         a_console_that_is_gone_holds_nothing_up,
+        a_console_that_is_hung_up_is_opened_anew,
+        a_console_that_was_gone_is_found_again,
         clients_that_send_rubbish_or_never_read_harm_nobody,
         a_storm_of_restarts_is_slowed_down_and_starves_nobody,
         a_storm_of_reloads_is_slowed_down_and_ends_well,
@@ -275,6 +280,108 @@ fn a_console_that_nobody_reads_any_more_holds_nothing_up(boot: &Boot) {
 /// S40, EIO: what a pulled cable or vhangup(2) look like to who writes.
 fn a_console_that_is_gone_holds_nothing_up(boot: &Boot) {
     with_a_console_that(Reader::LeavesAfter(2000), boot);
+}
+
+/// Where people stand.
+const CONSOLE: &str = "/dev/console";
+/// The terminal that this is.
+const TERMINAL: &str = "/dev/tty0";
+
+/// Services of these names that say something when they are told to start, on a machine that is never up.
+fn talkers(names: &[&str]) -> Setup {
+    let mut services = String::from(
+        r#"
+        [[service]]
+        name = "last"
+        exec = ["/usr/bin/actor", "await=/run/never", "ready", "stay"]
+        ready = { by = "notify" }
+        "#,
+    );
+    for name in names {
+        services += &format!(
+            "[[service]]\nname = \"{name}\"\nexec = [\"/usr/bin/actor\", \"say=at work\", \"ready\", \"stay\"]\n\
+             ready = {{ by = \"notify\" }}\nstart = \"on-demand\"\nmilestone = false\n"
+        );
+    }
+    Setup { services, ours: &["logd"], ..Setup::default() }
+}
+
+/// Has PID 1 and logd say something of a service.
+fn talk(pid1: &Pid1, name: &str) {
+    pid1.start(name);
+    pid1.until(name, StateName::Ready);
+    // What it printed is logd's to show.
+    thread::sleep(Duration::from_secs(1));
+}
+
+/// Whether PID 1 and logd were heard to say something of a service.
+fn is_heard(ended: &Ended, name: &str) -> [bool; 2] {
+    [format!("service {name}: ready"), format!("{name}| at work")].map(|line| ended.console.contains(&line))
+}
+
+/// Gives PID 1 and logd a terminal like any other for a console. What is opened as the console proper outlives a
+/// hang-up in the kernel's hands; an adapter that is pulled out, and a container's console, do not.
+fn make_the_console_a_terminal(pid1: &Pid1) {
+    fs::remove_file(CONSOLE).unwrap();
+    symlink(TERMINAL, CONSOLE).unwrap();
+    fs::set_permissions(TERMINAL, Permissions::from_mode(0o666)).unwrap();
+    pid1.order(Order::Reexec);
+    until("PID 1 has replaced itself", PATIENCE, || (pid1.own().reexecs == 1).then_some(()));
+    let logd = pid1.pid("logd");
+    meddle::kill(logd);
+    pid1.until_another("logd", logd);
+}
+
+/// Does nothing for a while, in which PID 1 does nothing either.
+fn rest(pid1: &Pid1) {
+    let before = pid1.own().turns;
+    thread::sleep(Duration::from_secs(5));
+    let turns = pid1.own().turns - before;
+    assert!(turns < 10, "{turns} turns in 5 s: it wakes for a console that is not there");
+}
+
+/// S40, vhangup.
+fn a_console_that_is_hung_up_is_opened_anew(boot: &Boot) {
+    let ended = boot.machine_with(talkers(&["proper", "first", "second", "third"]), |pid1| {
+        pid1.until("logd", StateName::Ready);
+        let mut other = File::options().write(true).open(TERMINAL).unwrap();
+        other.write_all(b"not hung up yet\n").unwrap();
+        meddle::hang_up(TERMINAL);
+        other.write_all(b"hung up\n").unwrap_err();
+        talk(pid1, "proper");
+        make_the_console_a_terminal(pid1);
+        meddle::hang_up(TERMINAL);
+        talk(pid1, "first");
+        // Once more, and too soon: nobody opens a console over and over.
+        meddle::hang_up(TERMINAL);
+        talk(pid1, "second");
+        rest(pid1);
+        talk(pid1, "third");
+    });
+    let heard = ["proper", "first", "second", "third"].map(|name| is_heard(&ended, name));
+    assert_eq!(heard, [[true; 2], [true; 2], [false; 2], [true; 2]], "{}", ended.words());
+    // PID 1's and logd's.
+    let dropped = ended.console.lines().filter(|line| line.ends_with(" lines dropped)"));
+    assert_eq!(dropped.count(), 2, "{}", ended.words());
+    assert!(ended.console.contains("machine: powering off"), "{}", ended.words());
+}
+
+/// S40, unplugged for a while.
+fn a_console_that_was_gone_is_found_again(boot: &Boot) {
+    let ended = boot.machine_with(talkers(&["first", "second", "third"]), |pid1| {
+        pid1.until("logd", StateName::Ready);
+        make_the_console_a_terminal(pid1);
+        talk(pid1, "first");
+        fs::remove_file(CONSOLE).unwrap();
+        meddle::hang_up(TERMINAL);
+        talk(pid1, "second");
+        rest(pid1);
+        symlink(TERMINAL, CONSOLE).unwrap();
+        talk(pid1, "third");
+    });
+    let heard = ["first", "second", "third"].map(|name| is_heard(&ended, name));
+    assert_eq!(heard, [[true; 2], [false; 2], [true; 2]], "{}", ended.words());
+    assert!(ended.console.contains("machine: powering off"), "{}", ended.words());
 }
 
 /// S45. Only root and apid may connect at all; a network's clients are apid's, see its promises.
