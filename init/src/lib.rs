@@ -25,6 +25,7 @@ pub mod stage1;
 pub mod supervisor;
 pub mod text;
 pub mod tls;
+pub mod watchdog;
 
 mod pid1;
 

@@ -36,6 +36,7 @@ use crate::service::core::{Entry, Plan};
 use crate::shutdown;
 use crate::supervisor::Supervisor;
 use crate::supervisor::succession::{Inheritance, Reason, last_words};
+use crate::watchdog::Dog;
 
 /// Runs the machine. Comes back only if the kernel refuses to end it.
 pub(crate) fn run() {
@@ -76,15 +77,20 @@ pub(crate) fn succeed(reason: Reason, number: &str) {
 fn supervise(supervisor: io::Result<Supervisor>) {
     match supervisor {
         Ok(supervisor) => {
-            let (console, plan) = supervisor.run();
-            shutdown::finish(console, plan);
+            let (console, plan, dog) = supervisor.run();
+            shutdown::finish(console, plan, dog);
         }
         Err(error) => {
             let mut console = Console::open(Path::new(CONSOLE));
             let text = format!("preparing to supervise: {error}");
             last_words(&text);
             console.say(Monotonic::now(), Subject::Machine, &format!("problem: {text}"));
-            shutdown::finish(console, Plan::begin(Ending::Reboot, Entry::Fault, Monotonic::now()));
+            let now = Monotonic::now();
+            let plan = Plan::begin(Ending::Reboot, Entry::Fault, now);
+            // A predecessor's goes on biting as it was told to, and cannot be opened a second time.
+            let (mut dog, ..) = Dog::arm(now);
+            dog.bite_at(plan.bites(), now);
+            shutdown::finish(console, plan, dog);
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Services have been stopped, what was left was killed, logs are written ([`crate::supervisor`]);
 //! the plan says how much time each step has. There is exactly one way out. Unmounting and syncing
-//! may hang in the kernel, so children do that (`unmount`). `sweep` kills by control group.
+//! may hang in the kernel, so children do that (`unmount`). `sweep` kills by control group. If PID 1 itself hangs,
+//! the watchdog ends the machine: it is kept in hand to the last.
 
 #![cfg_attr(
     not(test),
@@ -32,6 +33,7 @@ use crate::console::{Console, Subject};
 use crate::control::message::Ending;
 use crate::monotonic::Monotonic;
 use crate::service::core::{Phase, Plan};
+use crate::watchdog::Dog;
 
 /// How long processes may take to be gone that were killed one by one, which hardly anybody is.
 const KILL_WITHIN: Duration = Duration::from_secs(1);
@@ -39,21 +41,21 @@ const KILL_WITHIN: Duration = Duration::from_secs(1);
 const CONSOLE_WITHIN: Duration = Duration::from_secs(1);
 /// Between two looks; nothing else is going on any more.
 const LOOK: Duration = Duration::from_millis(5);
-/// The word of the child that unmounts.
-pub const UNMOUNT: &str = "unmount";
 /// Where words go that nobody can read.
 const NOWHERE: &str = "/dev/null";
+/// The word of the child that unmounts.
+pub const UNMOUNT: &str = "unmount";
 /// The word of the child that syncs.
 pub const SYNC: &str = "sync";
 
 /// Ends the machine. Comes back only when the kernel refuses; then PID 1 ends, which it does not survive.
-pub fn finish(mut console: Console, mut plan: Plan) {
-    kill_everybody(&mut console);
+pub fn finish(mut console: Console, mut plan: Plan, mut dog: Dog) {
+    kill_everybody(&mut console, &mut dog);
     while plan.phase() < Phase::Unmount {
         plan.done(plan.phase(), Monotonic::now());
     }
     for (phase, word) in [(Phase::Unmount, UNMOUNT), (Phase::Sync, SYNC)] {
-        have_done(word, &plan, &mut console);
+        have_done(word, &plan, &mut console, &mut dog);
         plan.done(phase, Monotonic::now());
     }
     let ending = plan.ending();
@@ -62,7 +64,7 @@ pub fn finish(mut console: Console, mut plan: Plan) {
         Ending::PowerOff => "powering off",
     };
     console.say(Monotonic::now(), Subject::Machine, words);
-    until(Monotonic::now().after(CONSOLE_WITHIN), || {
+    until(Monotonic::now().after(CONSOLE_WITHIN), &mut dog, || {
         console.flush();
         !console.is_behind()
     });
@@ -77,12 +79,12 @@ pub fn finish(mut console: Console, mut plan: Plan) {
     let _ = fs::write("/proc/sysrq-trigger", "b");
 }
 
-fn kill_everybody(console: &mut Console) {
+fn kill_everybody(console: &mut Console, dog: &mut Dog) {
     let killed = sweep::kill(&[]).and(process::kill_all());
     if let Err(error) = killed {
         problem(console, &format!("killing what is left: {error}"));
     }
-    let gone = until(Monotonic::now().after(KILL_WITHIN), || {
+    let gone = until(Monotonic::now().after(KILL_WITHIN), dog, || {
         while let Ok(Some(_)) = process::reap() {}
         !process::has_children()
     });
@@ -107,14 +109,14 @@ pub(crate) fn child(
     extra: Option<(BorrowedFd<'_>, u8)>,
 ) -> io::Result<process::Child> {
     let program = ["/proc/self/exe"].into_iter().chain(words.iter().copied());
-    Spawn {
-        command: &program.map(str::to_owned).collect::<Vec<_>>(),
     // Without a console there is nobody to tell what is wrong, and all the same something to do.
     let nowhere = match console.device() {
         Some(_) => None,
         None => Some(File::options().write(true).open(NOWHERE)?),
     };
     let output = console.device().or(nowhere.as_ref().map(AsFd::as_fd)).ok_or(io::ErrorKind::NotFound)?;
+    Spawn {
+        command: &program.map(str::to_owned).collect::<Vec<_>>(),
         environment: &[],
         output,
         cgroup: None,
@@ -129,7 +131,7 @@ pub(crate) fn child(
 }
 
 /// Has a child of our own do it; goes on without when its time is over.
-fn have_done(word: &str, plan: &Plan, console: &mut Console) {
+fn have_done(word: &str, plan: &Plan, console: &mut Console, dog: &mut Dog) {
     let pipe = event::pipe().ok();
     let done = pipe.as_ref().map(|(_, write)| (write.as_fd(), DONE));
     let child = match child(&[word], console, done) {
@@ -143,7 +145,7 @@ fn have_done(word: &str, plan: &Plan, console: &mut Console) {
         }
     };
     let deadline = plan.deadline().unwrap_or_else(Monotonic::now);
-    let done = until(deadline, || {
+    let done = until(deadline, dog, || {
         if pipe.as_ref().is_some_and(|(read, _)| matches!(event::read_now(read, &mut [0; 8]), Ok(Some(1..))))
         {
             return true;
@@ -165,30 +167,43 @@ fn problem(console: &mut Console, text: &str) {
 }
 
 /// Waits until `done` says so, or the deadline has come.
-fn until(deadline: Monotonic, mut done: impl FnMut() -> bool) -> bool {
+fn until(deadline: Monotonic, dog: &mut Dog, mut done: impl FnMut() -> bool) -> bool {
     loop {
         if done() {
             return true;
         }
-        if Monotonic::now() >= deadline {
+        let now = Monotonic::now();
+        if now >= deadline {
             return false;
         }
+        dog.pet(now);
         thread::sleep(LOOK);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
-    fn waiting_ends_at_its_deadline() {
+    fn what_a_child_does_is_done_without_a_console_too() {
+        let console = Console::open(Path::new("/there/is/no/console"));
+        // This program is the tests, and lists them.
+        child(&["--list"], &console, None).unwrap();
+    }
+
+    #[test]
+    fn waiting_ends_at_its_deadline_and_keeps_the_watchdog_quiet_until_then() {
+        let (mut dog, pats) = Dog::stubborn(Duration::from_secs(60));
         let mut looks = 0;
-        let done = until(Monotonic::now().after(Duration::from_millis(20)), || {
+        let done = until(Monotonic::now().after(Duration::from_millis(20)), &mut dog, || {
             looks += 1;
             false
         });
         assert!(!done && looks > 1);
-        assert!(until(Monotonic::from_millis(0), || true));
+        assert_eq!(pats.metadata().unwrap().len(), 1, "once a second is enough");
+        assert!(until(Monotonic::from_millis(0), &mut dog, || true));
     }
 }

@@ -11,7 +11,7 @@ use crate::console::Subject;
 use crate::control::message::{Answer, Ending};
 use crate::control::server::Client;
 use crate::monotonic::Monotonic;
-use crate::service::core::{Entry, Phase, Plan, WATCHDOG_MARGIN};
+use crate::service::core::{Entry, Phase, Plan};
 use crate::shutdown::sweep;
 
 /// What has been done for the end, and who is told of it before it begins, with something to do first.
@@ -53,7 +53,8 @@ impl Supervisor {
         self.tell();
         self.console.say(now, Subject::Machine, &format!("shutting down ({ending})"));
         let plan = Plan::begin(ending, Entry::Request, now);
-        self.dog.give(plan.end().after(WATCHDOG_MARGIN).since(now));
+        self.dog.bite_at(plan.bites(), now);
+        self.changed = true;
         self.shutdown = Some(plan);
         let steps = self.services.announce_end(ending, reason, now);
         self.perform(steps, now);

@@ -17,7 +17,6 @@
 )]
 
 mod answer;
-mod dog;
 mod ending;
 mod key;
 mod logs;
@@ -43,7 +42,6 @@ use node_sys::notify::Listener;
 use node_sys::process;
 use node_sys::resume::Memory;
 
-use self::dog::Dog;
 use self::ending::Herald;
 use self::logs::Logs;
 use self::own::Counters;
@@ -61,6 +59,7 @@ use crate::service::core::{
 use crate::service::notice::{self, Notice};
 use crate::service::runner::Runner;
 use crate::shutdown;
+use crate::watchdog::Dog;
 
 /// Where services tell that they are ready.
 const NOTIFY_SOCKET: &str = "/run/slipway/notify";
@@ -179,8 +178,8 @@ impl Supervisor {
         })
     }
 
-    /// Runs the machine until it is to end; gives the console back.
-    pub fn run(mut self) -> (Console, Plan) {
+    /// Runs the machine until it is to end; gives back what the rest of the end needs.
+    pub fn run(mut self) -> (Console, Plan, Dog) {
         let mut untidied = 0_u32;
         loop {
             let began = Instant::now();
@@ -196,7 +195,7 @@ impl Supervisor {
             self.tell();
             self.console.flush();
             if let Some(plan) = self.go_on_ending(now) {
-                return (self.console, plan);
+                return (self.console, plan, self.dog);
             }
             self.remember();
             if std::mem::take(&mut self.reexec) {

@@ -15,7 +15,6 @@ use node_sys::notify::Listener;
 use node_sys::resume::{self, Memory};
 use serde::{Deserialize, Serialize};
 
-use super::dog::Dog;
 use super::ending::Herald;
 use super::logs::{self, Logs};
 use super::own::Counters;
@@ -30,6 +29,7 @@ use crate::control::server::{self, Server};
 use crate::monotonic::Monotonic;
 use crate::service::core::{Entry, Event, Insistence, Plan, Services};
 use crate::service::runner::{Runner, SavedSeat};
+use crate::watchdog::{self, Dog};
 
 /// Why this program runs where another of ours ran before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ struct Rest {
     logs: logs::Saved,
     /// The writing end of our own log.
     log: Option<RawFd>,
-    dog: Option<RawFd>,
+    dog: watchdog::Saved,
     prober: Prober,
     herald: Herald,
     statuses: BTreeMap<Place, String>,
@@ -94,7 +94,7 @@ impl Estate {
 /// All descriptors of it.
 fn descriptors(seats: &[SavedSeat], rest: &Rest) -> Vec<RawFd> {
     let ends = rest.server.descriptors().chain(rest.logs.descriptors());
-    let ends = ends.chain(rest.log).chain(rest.dog).chain([rest.notify]);
+    let ends = ends.chain(rest.log).chain(rest.dog.descriptors()).chain([rest.notify]);
     seats.iter().flat_map(SavedSeat::descriptors).chain(ends).collect()
 }
 
@@ -139,7 +139,7 @@ impl Supervisor {
             server: self.server.save(),
             logs: self.logs.save(),
             log: self.console.log().map(|log| log.as_raw_fd()),
-            dog: self.dog.descriptor(),
+            dog: self.dog.save(),
             prober: self.prober.clone(),
             herald: self.herald.clone(),
             statuses: self.statuses.clone(),
@@ -236,7 +236,7 @@ impl Supervisor {
             runner: Runner::restore(services.units(), seats, Path::new(NOTIFY_SOCKET), &poll)?,
             services,
             logs: Logs::restore(&rest.logs)?,
-            dog: Dog::restore(rest.dog, now)?,
+            dog: Dog::restore(&rest.dog)?,
             poll,
             signals,
             notify,
@@ -290,7 +290,9 @@ impl Supervisor {
             let reason = "PID 1 has faulted too often";
             last_words(reason);
             self.console.say(now, Subject::Machine, &format!("problem: {reason}"));
-            self.shutdown = Some(Plan::begin(Ending::Reboot, Entry::Fault, now));
+            let plan = Plan::begin(Ending::Reboot, Entry::Fault, now);
+            self.dog.bite_at(plan.bites(), now);
+            self.shutdown = Some(plan);
             let steps = self.services.shut_down(Ending::Reboot, reason, now);
             self.perform(steps, now);
         }

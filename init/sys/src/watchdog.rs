@@ -15,6 +15,8 @@ use std::time::Duration;
 const BOOT_STATUS: libc::c_ulong = 0x8004_5702;
 /// From linux/watchdog.h: _IOWR('W', 6, int).
 const SET_TIMEOUT: libc::c_ulong = 0xc004_5706;
+/// From linux/watchdog.h: _IOR('W', 7, int).
+const GET_TIMEOUT: libc::c_ulong = 0x8004_5707;
 /// From linux/watchdog.h, a bit of the boot's status: `WDIOF_CARDRESET`.
 const RESET_BY_IT: libc::c_int = 0x20;
 
@@ -46,6 +48,19 @@ impl Watchdog {
         let mut seconds = libc::c_int::try_from(timeout.as_secs()).map_err(io::Error::other)?;
         // SAFETY: the kernel reads and writes one int.
         if unsafe { libc::ioctl(self.0.as_raw_fd(), SET_TIMEOUT, &raw mut seconds) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    }
+
+    /// How long it waits as it is.
+    ///
+    /// # Errors
+    /// Those of ioctl(2): some hardware does not tell.
+    pub fn timeout(&self) -> io::Result<Duration> {
+        let mut seconds: libc::c_int = 0;
+        // SAFETY: the kernel writes one int.
+        if unsafe { libc::ioctl(self.0.as_raw_fd(), GET_TIMEOUT, &raw mut seconds) } < 0 {
             return Err(io::Error::last_os_error());
         }
         Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))

@@ -14,13 +14,15 @@ use crate::ask::{PATIENCE, Pid1, until};
 use crate::boot::{Boot, Setup};
 use crate::inside::report;
 use crate::machine::Ended;
-use crate::{Scenario, logs, meddle, scenarios};
+use crate::{Scenario, ends, logs, meddle, scenarios};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     scenarios![
         a_pid1_that_hangs_is_reset_by_the_watchdog,
         a_pid1_that_hangs_is_reset_by_the_boards_own_watchdog,
         a_pid1_that_is_well_is_left_alone_by_the_watchdog_also_after_it_replaced_itself,
+        a_pid1_that_hangs_while_the_machine_ends_is_reset_by_the_watchdog,
+        a_machine_that_takes_its_time_to_end_is_left_alone_by_the_watchdog,
         last_words_of_a_panicked_kernel_are_read_on_the_next_boot,
         a_pid1_that_faulted_too_often_has_left_its_reason_for_the_next_boot,
     ]
@@ -102,8 +104,7 @@ fn hang(boot: &Boot, devices: &'static [&'static str], within: Duration, known: 
         drop(frozen);
         panic!("the machine is still there");
     });
-    let mut hung = ended.report.lines().filter_map(|line| line.split_once("hangs for ")?.1.split(' ').next());
-    let hung = hung.next_back().unwrap().parse().unwrap();
+    let hung = last_number(&ended, "hangs for ");
     let said = |text| ended.console.matches(text).count();
     assert_eq!(said("machine: started"), 2, "{}", ended.words());
     assert_eq!(said("machine: shutting down"), 1, "only the second boot ended in order\n{}", ended.words());
@@ -141,6 +142,67 @@ fn a_pid1_that_is_well_is_left_alone_by_the_watchdog_also_after_it_replaced_itse
 }
 
 fn last_words_of_a_panicked_kernel_are_read_on_the_next_boot(boot: &Boot) {
+/// What an end may take, and what the watchdog adds to that.
+const ENDS_WITHIN: Duration = Duration::from_secs(240 + 60);
+
+/// Not later because PID 1 was well for a while: it is the end that has its time.
+fn a_pid1_that_hangs_while_the_machine_ends_is_reset_by_the_watchdog(boot: &Boot) {
+    let ended = boot.machine_with(Setup { devices: CARD, ..setup(boot) }, |pid1| {
+        until("the machine is up", PATIENCE, || pid1.own().up);
+        if count_boot() == 2 {
+            assert!(is_on_record(pid1, RESET), "the device can tell");
+            return;
+        }
+        // Or the scenario would end with the other services.
+        node_sys::event::Signals::listen().unwrap();
+        pid1.order(Order::Shutdown { ending: Ending::PowerOff, reason: "the end is to hang".to_owned() });
+        let began = Instant::now();
+        thread::sleep(Duration::from_secs(100));
+        let frozen = meddle::Frozen::pid1();
+        while began.elapsed() < ENDS_WITHIN + Duration::from_secs(30) {
+            thread::sleep(Duration::from_secs(1));
+            report(&format!("ends for {} s", began.elapsed().as_secs()));
+        }
+        drop(frozen);
+        panic!("the machine is still there");
+    });
+    let took = last_number(&ended, "ends for ");
+    // The device counts a little slower than the machine.
+    assert!((295..=310).contains(&took), "it ended for {took} s\n{}", ended.words());
+    let said = |text| ended.console.matches(text).count();
+    assert_eq!((said("machine: started"), said("machine: powering off")), (2, 1), "{}", ended.words());
+}
+
+/// The counter-proof: most of the 240 seconds, and more than a minute of them with nobody left but PID 1.
+fn a_machine_that_takes_its_time_to_end_is_left_alone_by_the_watchdog(boot: &Boot) {
+    const HANGING: [&str; 5] = ["vdb", "vdc", "vdd", "vde", "vdf"];
+    let setup = setup(boot);
+    let disks = setup.disks.iter().cloned().chain(HANGING.map(|disk| boot.disk(disk))).collect();
+    let ended = boot.machine_with(Setup { devices: CARD, disks, ..setup }, |pid1| {
+        until("the machine is up", PATIENCE, || pid1.own().up);
+        assert_eq!(count_boot(), 1);
+        for disk in HANGING {
+            meddle::mount(&format!("/dev/{disk}"), "ext4", &format!("/{disk}"), "");
+        }
+        // Each is waited for ten seconds, and what is left half a minute then.
+        meddle::fill_and_clog(&HANGING);
+        // The scenario is what does not stop.
+        node_sys::event::Signals::listen().unwrap();
+    });
+    let said = |text| ended.console.matches(text).count();
+    assert_eq!((said("machine: started"), said("machine: powering off")), (1, 1), "{}", ended.words());
+    let at = |text| ends::must(&ended, "machine", text);
+    let took = at("powering off") - at("shutting down");
+    assert!((200.0..245.0).contains(&took), "it took {took} s\n{}", ended.words());
+    at("problem: sync takes too long");
+}
+
+/// The number after the last `text` of the report.
+fn last_number(ended: &Ended, text: &str) -> u64 {
+    let mut numbers = ended.report.lines().filter_map(|line| line.split_once(text)?.1.split(' ').next());
+    numbers.next_back().unwrap().parse().unwrap()
+}
+
     const BEFORE: &str = "the scenario goes to work";
     boot.machine_with(setup(boot), |pid1| {
         let words = past(pid1);

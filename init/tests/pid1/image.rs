@@ -116,9 +116,10 @@ fn libraries(program: &Path) -> Vec<PathBuf> {
 
 /// The table of `services`, of `ours` and of the service that plays the scenario `name`.
 pub(crate) fn table(name: &str, services: &str, ours: &[&str]) -> Vec<u8> {
+    // A scenario that means to see the end blocks the signal, and has time.
     let scenario = format!(
         "[[service]]\nname = \"scenario\"\nexec = [\"/usr/bin/scenario\", \"inside\", \"{name}\"]\nmilestone = false\n\
-         sandbox = {{ privileged = true }}\noom-score-adjust = -1000\n"
+         sandbox = {{ privileged = true }}\noom-score-adjust = -1000\nstop = {{ timeout = \"1h\" }}\n"
     );
     let mut specs: Vec<ServiceSpec> = Vec::new();
     for text in [services, &scenario] {

@@ -52,7 +52,7 @@ pub use escalation::History;
 pub use event::{Deed, Digest, Ending, Event, Instance, Question, Report, StepKind};
 pub use journal::{Journal, Record};
 pub use order::{Accepted, Refusal};
-pub use plan::{Entry, Insistence, Phase, Plan, WATCHDOG_MARGIN};
+pub use plan::{Entry, Insistence, Phase, Plan};
 pub use saved::RestoreError;
 pub use services::Services;
 pub use view::Belief;

@@ -16,7 +16,7 @@ pub const TOTAL: Duration = Duration::from_secs(240);
 /// How long an end may take that a fault of PID 1 began.
 pub const TOTAL_AFTER_FAULT: Duration = Duration::from_secs(30);
 /// How much later than the total the hardware watchdog bites.
-pub const WATCHDOG_MARGIN: Duration = Duration::from_secs(60);
+const WATCHDOG_MARGIN: Duration = Duration::from_secs(60);
 /// Ctrl-alt-del so often within [`INSISTENCE_WITHIN`] is a second request.
 pub const INSISTENCE: usize = 7;
 /// See [`INSISTENCE`].
@@ -138,10 +138,10 @@ impl Plan {
         (self.phase != Phase::Reboot).then_some(self.end_of_phase)
     }
 
-    /// When everything is over.
+    /// When the hardware watchdog is to bite: whoever is still there then hangs.
     #[must_use]
-    pub fn end(&self) -> Monotonic {
-        self.end
+    pub fn bites(&self) -> Monotonic {
+        self.end.after(WATCHDOG_MARGIN)
     }
 
     fn enter(&mut self, phase: Phase, now: Monotonic) {
@@ -231,6 +231,8 @@ mod tests {
                 plan.time(now);
             }
             assert!(now <= at(total.as_secs()), "{entry:?}: {now}");
+            assert!(plan.bites().since(now) >= WATCHDOG_MARGIN, "{entry:?}: bitten on its way");
+            assert_eq!(plan.bites(), at(total.as_secs() + 60), "{entry:?}: however it went");
         }
     }
 
