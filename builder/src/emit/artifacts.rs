@@ -43,9 +43,19 @@ pub struct Kernels {
     pub um: String,
 }
 
-/// A mebibyte that keeps its place and its content over a warm reboot: there the kernel writes its log when it
-/// panics, and when it ends in order, so that the next boot can tell why (`init agent past`).
-const LAST_WORDS: &str = include_str!("last-words.txt").trim_ascii_end();
+/// What every machine's kernel is told.
+///
+/// A panic (a flipped byte is one) reboots after ten seconds: time to read the console.
+///
+/// A mebibyte keeps its place and its content over a warm reboot: there the kernel writes its log when it panics,
+/// and when it ends in order, so that the next boot can tell why (`init agent past`). The place is a fixed one, since
+/// the next kernel, which is put anywhere (KASLR), keeps off what `memmap=` takes out of the memory, and off nothing
+/// else: of `reserve_mem=`, which looks for a place itself, it does not know before it is where it is, and then that
+/// place may be another. 96 MiB is memory on every machine that runs us, above what a kernel is unpacked over (16 MiB
+/// and its `init_size`) and where UEFI works early on, and below what loaders fill from the top. It is `!` (protected)
+/// and not `$` (reserved), because GRUB takes a `$` for a variable, and `1M` without its place is all the memory that
+/// a machine has. What nobody can promise is firmware that clears memory at a reset.
+const CMDLINE: &str = include_str!("cmdline.txt").trim_ascii_end();
 
 impl Artifacts {
     /// The index of `slot`, with kernels in a directory beside the role's own.
@@ -59,8 +69,7 @@ impl Artifacts {
             slot: "slot.img".to_owned(),
             initramfs: super::initramfs::FILE.to_owned(),
             kernel: Kernels { x86_64: "../kernel/vmlinuz".to_owned(), um: "../kernel/linux-um".to_owned() },
-            // A panic (a flipped byte is one) reboots after ten seconds: time to read the console.
-            cmdline: format!("slipway.root={} panic=10 loglevel=4 {LAST_WORDS}", slot.root),
+            cmdline: format!("slipway.root={} {CMDLINE}", slot.root),
         }
     }
 
@@ -84,6 +93,29 @@ impl Artifacts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn said(word: &str) -> &str {
+        let mut said = CMDLINE.split(' ').filter_map(|said| said.strip_prefix(word)?.strip_prefix('='));
+        let value = said.next().unwrap_or_else(|| panic!("{word} is not said"));
+        assert_eq!(said.next(), None, "{word} is said twice");
+        value
+    }
+
+    fn hex(text: &str) -> u64 {
+        u64::from_str_radix(text.strip_prefix("0x").unwrap(), 16).unwrap()
+    }
+
+    #[test]
+    fn last_words_lie_where_no_kernel_is_put_and_nothing_else_is() {
+        let (size, place) = said("memmap").split_once('!').unwrap();
+        assert_eq!((size, hex(place)), ("1M", hex(said("ramoops.mem_address"))));
+        assert_eq!(hex(said("ramoops.mem_size")), 1 << 20);
+        assert!(hex(place) >= 64 << 20, "a kernel is unpacked below");
+        assert!(hex(place) < 128 << 20, "the smallest machine has no more, and an initramfs in it");
+        for word in ["nokaslr", "reserve_mem", "mem_name", "$"] {
+            assert!(!CMDLINE.contains(word), "{word}");
+        }
+    }
 
     #[test]
     fn the_index_reads_back_and_its_keys_are_the_labs() {

@@ -24,6 +24,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         a_pid1_that_hangs_while_the_machine_ends_is_reset_by_the_watchdog,
         a_machine_that_takes_its_time_to_end_is_left_alone_by_the_watchdog,
         last_words_of_a_panicked_kernel_are_read_on_the_next_boot,
+        last_words_are_found_wherever_the_next_kernel_is_put,
         a_pid1_that_faulted_too_often_has_left_its_reason_for_the_next_boot,
     ]
 }
@@ -141,7 +142,6 @@ fn a_pid1_that_is_well_is_left_alone_by_the_watchdog_also_after_it_replaced_itse
     assert_eq!(ended.console.matches("machine: started").count(), 1, "{}", ended.words());
 }
 
-fn last_words_of_a_panicked_kernel_are_read_on_the_next_boot(boot: &Boot) {
 /// What an end may take, and what the watchdog adds to that.
 const ENDS_WITHIN: Duration = Duration::from_secs(240 + 60);
 
@@ -203,6 +203,7 @@ fn last_number(ended: &Ended, text: &str) -> u64 {
     numbers.next_back().unwrap().parse().unwrap()
 }
 
+fn last_words_of_a_panicked_kernel_are_read_on_the_next_boot(boot: &Boot) {
     const BEFORE: &str = "the scenario goes to work";
     boot.machine_with(setup(boot), |pid1| {
         let words = past(pid1);
@@ -222,6 +223,48 @@ fn last_number(ended: &Ended, text: &str) -> u64 {
         let left = fs::read_dir("/sys/fs/pstore").unwrap().count();
         assert_eq!(left, 0, "what was read makes room for the next");
     });
+}
+
+/// Where the kernel is, as it says itself.
+fn kernels_place() -> String {
+    let map = fs::read_to_string("/proc/iomem").unwrap();
+    let code = map.lines().find_map(|line| line.trim().strip_suffix(" : Kernel code"));
+    code.unwrap_or_else(|| panic!("no kernel in {map}")).to_owned()
+}
+
+/// A dozen kernels one after the other, each put elsewhere by KASLR, and each with words for the next.
+fn last_words_are_found_wherever_the_next_kernel_is_put(boot: &Boot) {
+    const BOOTS: u8 = 12;
+    const WORDS: &str = "words of boot number";
+    let services = String::new();
+    let ended = boot.machine_with(Setup { services, ours: &[], ..setup(boot) }, |_| {
+        let number = count_boot();
+        report(&format!("the kernel is at {}", kernels_place()));
+        let left = fs::read_dir("/sys/fs/pstore").unwrap().map(|entry| entry.unwrap().path());
+        let left: Vec<String> = left
+            .map(|path| {
+                let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+                fs::remove_file(path).unwrap();
+                text
+            })
+            .collect();
+        let before = format!("{WORDS} {}.", number - 1);
+        let found = left.iter().any(|text| text.contains(&before) && text.contains("sysrq triggered crash"));
+        assert_eq!(found, number > 1, "{before} is to be found from the second boot on: {left:#?}");
+        if number < BOOTS {
+            fs::write("/dev/kmsg", format!("{WORDS} {number}.")).unwrap();
+            fs::write("/proc/sys/kernel/panic", "1").unwrap();
+            fs::write("/proc/sysrq-trigger", "c").unwrap();
+            thread::sleep(PATIENCE * 2);
+            panic!("the machine is still there");
+        }
+    });
+    let places = ended.report.lines().filter_map(|line| Some(line.split_once("the kernel is at ")?.1));
+    let mut places: Vec<&str> = places.collect();
+    assert_eq!(places.len(), usize::from(BOOTS), "{}", ended.words());
+    places.sort_unstable();
+    places.dedup();
+    assert!(places.len() > usize::from(BOOTS / 2), "kernels are not put anywhere: {places:#?}");
 }
 
 /// S38, for whoever comes when the machine is up again.
