@@ -4,8 +4,10 @@
 //! more than the role may: a reader's bytes order nothing, an operator's never end the machine.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use hyper::Request as HttpRequest;
 use hyper::server::conn::http1;
@@ -17,18 +19,23 @@ use init::apid::logs::{Counters, LogReader, Logs, Next};
 use init::apid::pid1::Pid1;
 use init::control::client::ControlError;
 use init::control::message::{Answer, Order, Own, Request};
+use init::service::core::Services;
 use node_api::Role;
 use node_api::reply::ErrorReply;
 use node_api::request::LogQuery;
 use node_api::verb::TABLE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::input::Input;
 use crate::world::{World, small_table};
 
 /// More than any answer of an empty machine.
 const PIPE: usize = 1 << 20;
+/// So long a client listens who may follow, and then never hears an end.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 struct Server {
     runtime: Runtime,
@@ -39,7 +46,7 @@ struct Server {
 fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let pid1 = Arc::new(Double::default());
         let api = Api::new(
             Arc::clone(&pid1) as Arc<dyn Pid1>,
@@ -55,7 +62,7 @@ pub(super) fn run(input: &[u8]) {
     let role = [None, Some(Role::Reader), Some(Role::Operator), Some(Role::Admin)][input.below(4)];
     let sent = input.rest();
     let server = server();
-    let heard = server.runtime.block_on(exchange(&server.api, role, sent));
+    let (heard, ended) = server.runtime.block_on(exchange(&server.api, role, sent));
     for order in server.pid1.orders.lock().unwrap().drain(..) {
         let needed = match order {
             Order::Shutdown { .. } => Role::Admin,
@@ -69,7 +76,7 @@ pub(super) fn run(input: &[u8]) {
     // Alone, without its framing: several answers behind one another are not taken apart here.
     let whole =
         head.to_ascii_lowercase().contains("content-length") && !body.windows(7).any(|w| w == b"HTTP/1.");
-    if status >= 400 && whole && !body.is_empty() {
+    if status >= 400 && ended && whole && !body.is_empty() {
         serde_json::from_slice::<ErrorReply>(body).expect("a refusal is a document");
     }
 }
@@ -79,8 +86,8 @@ fn split(heard: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(&heard[..end]).expect("a head is text"), &heard[end + 4..]))
 }
 
-/// Everything that is answered until the server has had enough.
-async fn exchange(api: &Arc<Api>, role: Option<Role>, sent: &[u8]) -> Vec<u8> {
+/// Everything that is answered until the server has had enough, or the client; and whether it was the server.
+async fn exchange(api: &Arc<Api>, role: Option<Role>, sent: &[u8]) -> (Vec<u8>, bool) {
     let (ours, theirs) = duplex(PIPE);
     let client = Arc::new(Client { name: "ann".to_owned(), role });
     let service = service_fn(move |request: HttpRequest<hyper::body::Incoming>| {
@@ -93,12 +100,35 @@ async fn exchange(api: &Arc<Api>, role: Option<Role>, sent: &[u8]) -> Vec<u8> {
     let asking = async {
         let (mut reading, mut writing) = tokio::io::split(ours);
         let mut heard = Vec::new();
-        if writing.write_all(sent).await.is_ok() && writing.shutdown().await.is_ok() {
-            let _ = reading.read_to_end(&mut heard).await;
+        if writing.write_all(sent).await.is_err() || writing.shutdown().await.is_err() {
+            return (heard, true);
         }
-        heard
+        let listening = reading.read_to_end(&mut heard);
+        let ended = if may_follow(sent) {
+            timeout(PATIENCE, listening).await.is_ok()
+        } else {
+            // A server that does not end by itself is found by the fuzzer's own patience.
+            let _ = listening.await;
+            true
+        };
+        (heard, ended)
     };
-    tokio::join!(serving, asking).1
+    let serving = async {
+        let _ = serving.await;
+        pending().await
+    };
+    let heard = tokio::select! {
+        heard = asking => heard,
+        heard = serving => heard,
+    };
+    // Whoever was followed notices that the client is gone.
+    yield_now().await;
+    heard
+}
+
+/// Whether a query may say so: its letters may be written as numbers.
+fn may_follow(sent: &[u8]) -> bool {
+    memchr::memchr(b'%', sent).is_some() || memchr::memmem::find(sent, b"follow").is_some()
 }
 
 /// A machine's PID 1, as far as it is asked; what it is ordered is kept.
@@ -107,9 +137,19 @@ struct Double {
     orders: Mutex<Vec<Order>>,
 }
 
+thread_local! {
+    /// Each of the threads that ask has its own: none of them changes.
+    static MACHINE: World = World::new(small_table());
+}
+
 impl Pid1 for Double {
     fn ask(&self, request: &Request) -> Result<Answer, ControlError> {
-        let services = World::new(small_table()).services;
+        MACHINE.with(|machine| self.answer(request, &machine.services))
+    }
+}
+
+impl Double {
+    fn answer(&self, request: &Request, services: &Services) -> Result<Answer, ControlError> {
         let place = |name: &String| services.place(name);
         Ok(match request {
             Request::Services => {
@@ -181,6 +221,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     );
     add(2, "GET /v1/logs?service=b&tail=3&follow=true HTTP/1.1\r\nhost: w1\r\n\r\n".to_owned());
     add(2, "GET /v1/events?since=2&service=b HTTP/1.1\r\nhost: w1\r\n\r\n".to_owned());
+    add(1, "GET /v1/events?service=b&follow=true HTTP/1.1\r\nhost: w1\r\n\r\n".to_owned());
     add(
         3,
         "POST /v1/reboot HTTP/1.1\r\nhost: w1\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
