@@ -20,6 +20,7 @@ use init::logd::record::BootId;
 use init::logd::ring::Ring;
 use init::logd::segment::{Next, Reader};
 use init::logd::{failure, segment};
+use tempfile::TempDir;
 
 use crate::input::Input;
 
@@ -33,19 +34,19 @@ const LAST: &[u8] = b"after all that\n";
 
 pub(super) fn run(input: &[u8]) {
     frames(input);
-    thread_local! { static PLACE: RefCell<Option<tempfile::TempDir>> = const { RefCell::new(None) }; }
+    thread_local! { static PLACE: RefCell<Option<TempDir>> = const { RefCell::new(None) }; }
     PLACE.with_borrow_mut(|place| {
         // In memory: a disk would only make it slow.
         let make = || tempfile::tempdir_in(Path::new("/dev/shm")).or_else(|_| tempfile::tempdir()).unwrap();
-        let root = place.get_or_insert_with(make).path().to_owned();
+        let root = place.get_or_insert_with(|| prepared(make())).path().to_owned();
         store(&mut Input::new(input), &root);
-        for directory in DIRECTORIES {
-            for entry in fs::read_dir(root.join(directory)).into_iter().flatten().flatten() {
-                // Directories stay for the next input.
-                let _ = fs::remove_file(entry.path());
-            }
-        }
     });
+}
+
+/// Directories are made once: they stay for the next input.
+fn prepared(place: TempDir) -> TempDir {
+    DIRECTORIES.iter().for_each(|directory| fs::create_dir_all(place.path().join(directory)).unwrap());
+    place
 }
 
 fn frames(input: &[u8]) {
@@ -61,8 +62,11 @@ fn frames(input: &[u8]) {
     }
 }
 
+/// Where a service's lines are.
+const DISK: &str = "disk/etcd";
+const MEMORY: &str = "memory";
 /// Where files are.
-const DIRECTORIES: [&str; 3] = ["disk", "disk/etcd", "memory"];
+const DIRECTORIES: [&str; 2] = [DISK, MEMORY];
 /// The files that an input writes.
 const FILES: [&str; 9] = [
     "disk/etcd/0000000000000000.log",
@@ -79,10 +83,13 @@ const FILES: [&str; 9] = [
 fn store(input: &mut Input<'_>, root: &Path) {
     let what = input.below(4);
     let wanted = question(input);
-    let files = debris(input);
-    let (disk, memory) = (root.join("disk/etcd"), root.join("memory"));
-    if !memory.exists() {
-        DIRECTORIES.iter().for_each(|directory| fs::create_dir_all(root.join(directory)).unwrap());
+    let mut files = debris(input);
+    let (disk, memory) = (root.join(DISK), root.join(MEMORY));
+    // Files are what takes most of the time: none is made that nobody looks for.
+    match what {
+        1 => files.retain(|file, _| file.starts_with(DISK)),
+        2 => files.retain(|file, _| file.starts_with(MEMORY)),
+        _ => {}
     }
     for (file, bytes) in &files {
         fs::write(root.join(file), bytes).unwrap();
@@ -109,6 +116,19 @@ fn store(input: &mut Input<'_>, root: &Path) {
             let whole: u64 = files.values().map(|bytes| bytes.len() as u64).sum();
             ask(root, &wanted, whole);
         }
+    }
+    // Three of them make files of their own.
+    let made = [Some(MEMORY), Some(DISK), Some(MEMORY), None][what];
+    made.into_iter().for_each(|directory| clear(&root.join(directory)));
+    for file in files.keys().filter(|file| made.is_none_or(|directory| !file.starts_with(directory))) {
+        fs::remove_file(root.join(file)).unwrap();
+    }
+}
+
+/// Removes what was made in a directory.
+fn clear(directory: &Path) {
+    for entry in fs::read_dir(directory).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
     }
 }
 
