@@ -16,7 +16,7 @@ pub(super) fn run(input: &[u8]) {
     let length = usize::from(input.byte().unwrap_or(0)) << 8 | usize::from(input.byte().unwrap_or(0));
     let saved = input.bytes(length);
     let Ok(services) = Services::restore(small_table(), saved) else { return };
-    let mut world = World::of(services, small_table());
+    let mut world = World::of(services);
     world.live(&mut Input::new(input.bytes(EVENTS_MAX)));
     for place in world.services.places() {
         assert!(!world.services.explain(place).is_empty());
