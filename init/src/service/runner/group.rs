@@ -21,7 +21,8 @@ use crate::supervisor::token::Token;
 const DATA: &str = "/var";
 /// More than cgroup.events and memory.events have.
 const EVENTS_MAX: usize = 1024;
-/// So many are sent a signal in one turn; whoever is beyond that hears nothing of it, and is killed when the time is over.
+/// So many are sent a signal in one turn; whoever is beyond that hears nothing of it, and is killed when the time is
+/// over.
 const SIGNALLED_MAX: usize = 256;
 
 /// A control group that exists.
