@@ -300,28 +300,31 @@ mod tests {
         assert_eq!((told.as_str(), said.as_str()), ("\n", ""));
     }
 
+    /// A child that only sleeps.
+    fn sleeper(oom_score_adjust: i16) -> Child {
+        let (_, write) = pipe().unwrap();
+        Spawn {
+            command: &texts(&["/bin/sleep", "9"]),
+            environment: &[],
+            output: write.as_fd(),
+            cgroup: None,
+            user: None,
+            groups: &[],
+            fence: None,
+            extra: None,
+            open_files: None,
+            oom_score_adjust,
+        }
+        .start()
+        .unwrap()
+    }
+
     #[test]
     fn children_that_start_at_once_have_their_own_score_each() {
         let own = own_oom_score_adjust().unwrap();
-        let started = |score: i16| {
-            let (_, write) = pipe().unwrap();
-            let child = Spawn {
-                command: &texts(&["/bin/sleep", "9"]),
-                environment: &[],
-                output: write.as_fd(),
-                cgroup: None,
-                user: None,
-                groups: &[],
-                fence: None,
-                extra: None,
-                open_files: None,
-                oom_score_adjust: score,
-            };
-            (child.start().unwrap(), score)
-        };
         // Raising it takes no rights.
         let children: Vec<(Child, i16)> =
-            (0..20).flat_map(|_| [own, own + 7, own, own + 8].map(started)).collect();
+            (0..20).flat_map(|_| [own, own + 7, own, own + 8].map(|score| (sleeper(score), score))).collect();
         for (mut child, score) in children {
             while child.was_executed().is_none() {
                 std::thread::yield_now();
@@ -335,22 +338,7 @@ mod tests {
 
     #[test]
     fn what_a_child_reads_is_kept_until_it_has_let_go_of_our_memory() {
-        let (read, write) = pipe().unwrap();
-        let mut child = Spawn {
-            command: &texts(&["/bin/sleep", "9"]),
-            environment: &[],
-            output: write.as_fd(),
-            cgroup: None,
-            user: None,
-            groups: &[],
-            fence: None,
-            extra: None,
-            open_files: None,
-            oom_score_adjust: 0,
-        }
-        .start()
-        .unwrap();
-        drop(read);
+        let mut child = sleeper(0);
         let kept = child.lent.is_kept();
         let poll = Poll::new().unwrap();
         poll.add(child.failure_pipe(), 1, Interest::Read).unwrap();
